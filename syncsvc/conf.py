@@ -1,0 +1,74 @@
+"""What can be tuned: one frozen record of settings, read by policy and conductor alike.
+
+Each field has an environment variable `SYNC_<FIELD>` for its default.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cache
+from typing import Self
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from syncsvc.models import Installation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncSettings:
+    """How an installation is kept in sync. Times in the unit of the name."""
+
+    interval_minutes: int = 15
+    manual_cooldown_seconds: int = 60
+    stale_minutes: int = 60
+    budget_reserve: int = 100
+    webhook_reserve: int = 250
+    concurrency: int = 5
+    lease_seconds: int = 60
+    job_attempts: int = 5
+    grace_seconds: int = 60
+    breaker_failures: int = 5
+    unmanaged_policy: str = "create"
+
+    def __post_init__(self) -> None:
+        least = {"interval_minutes": 1, "concurrency": 1, "lease_seconds": 5, "job_attempts": 1}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < least.get(field.name, 0):
+                raise ImproperlyConfigured(
+                    f"SYNC_{field.name.upper()} must be at least {least.get(field.name, 0)}, not {value}."
+                )
+        if self.unmanaged_policy not in ("create", "log"):
+            raise ImproperlyConfigured(
+                f"SYNC_UNMANAGED_POLICY must be create or log, not {self.unmanaged_policy!r}."
+            )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The defaults, each overridden by its `SYNC_<NAME>`; raises `ImproperlyConfigured`."""
+        env = environ.Env()
+        values: dict[str, int | str] = {}
+        for field in fields(cls):
+            name = f"SYNC_{field.name.upper()}"
+            if field.type is str:
+                values[field.name] = env.str(name, default=field.default)
+                continue
+            try:
+                values[field.name] = env.int(name, default=field.default)
+            except ValueError:
+                raise ImproperlyConfigured(f"{name} must be a whole number.") from None
+        return cls(**values)  # type: ignore[arg-type]  # built from the class's own fields
+
+    @property
+    def interval(self) -> timedelta:
+        return timedelta(minutes=self.interval_minutes)
+
+
+@cache
+def _defaults() -> SyncSettings:
+    return SyncSettings.from_environment()
+
+
+def for_installation(installation: Installation | None) -> SyncSettings:  # noqa: ARG001
+    """The settings in force for one installation (R2.4)."""
+    return _defaults()

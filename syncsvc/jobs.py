@@ -1,0 +1,352 @@
+"""The life of a job: claim, lease, progress, end, and the sweeper that rings for what was forgotten.
+
+A worker holds a lease while it runs; every write it makes is fenced by that lease, so a worker that
+was only slow cannot write after its job went to another.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from kombu.exceptions import OperationalError
+
+from syncsvc import clock, conf, events
+from syncsvc.models import Installation, SyncJob
+
+log = structlog.get_logger(__name__)
+
+RUN_JOB = "reconciliation.run_job"
+PROGRESS_SECONDS = 1.0
+RING_AGAIN = timedelta(seconds=60)
+RETRY_BASE = timedelta(seconds=30)
+RETRY_CAP = timedelta(minutes=15)
+BREAKER_BASE = timedelta(minutes=5)
+BREAKER_CAP = timedelta(hours=1)
+
+
+class LeaseLost(Exception):
+    """The job went to another worker, or ended: this one must stop and write nothing more."""
+
+
+class Cancelled(Exception):
+    """Somebody asked to stop: raised at a safe point, what was written stays (R3.7)."""
+
+
+def ring(job_id: uuid.UUID) -> bool:
+    """Tells the workers of a job through the broker. A broker that is down loses nothing: the job
+    stands in the database and the sweeper rings again."""
+    try:
+        current_app.send_task(RUN_JOB, args=[str(job_id)])
+    except (OperationalError, OSError) as error:
+        log.warning("broker.unreachable", job_id=str(job_id), error=str(error))
+        return False
+    SyncJob.objects.filter(pk=job_id).update(rung_at=clock.now())
+    return True
+
+
+def ring_waiting() -> int:
+    """Rings for every job whose time has come and whose message may be lost, and takes jobs back
+    from workers that stopped giving signs of life (R10.2). Returns how many were rung."""
+    now = clock.now()
+    lost = SyncJob.objects.filter(status=SyncJob.Status.RUNNING, lease_expires_at__lt=now)
+    for job in lost.only("id", "installation_id", "lease"):
+        taken = SyncJob.objects.filter(
+            pk=job.pk, lease=job.lease, status=SyncJob.Status.RUNNING, lease_expires_at__lt=now
+        ).update(
+            status=SyncJob.Status.QUEUED,
+            lease=None,
+            lease_expires_at=None,
+            run_after=now,
+            rung_at=None,
+        )
+        if taken:
+            events.emit(
+                "sync.job.recovered",
+                installation_id=job.installation_id,
+                trigger=SyncJob.Trigger.MAINTENANCE.value,
+                job_id=str(job.pk),
+            )
+    waiting = SyncJob.objects.filter(
+        Q(rung_at__isnull=True) | Q(rung_at__lt=F("run_after")) | Q(rung_at__lt=now - RING_AGAIN),
+        status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED],
+        run_after__lte=now,
+    )
+    return sum(ring(pk) for pk in waiting.order_by("run_after").values_list("pk", flat=True)[:500])
+
+
+def claim(job_id: uuid.UUID | str) -> "Lease | None":
+    """Takes the job for this worker, or None when it is not to be had: unknown, ended, not yet due,
+    or running elsewhere. Of any number of callers one gets it."""
+    now = clock.now()
+    token = uuid.uuid4()
+    waiting = Q(status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED], run_after__lte=now)
+    abandoned = Q(status=SyncJob.Status.RUNNING, lease_expires_at__lt=now)
+    claimed = SyncJob.objects.filter(waiting | abandoned, pk=job_id).update(
+        status=SyncJob.Status.RUNNING,
+        lease=token,
+        lease_expires_at=now + timedelta(seconds=conf.for_installation(None).lease_seconds),
+        attempt=F("attempt") + 1,
+        started_at=Coalesce("started_at", now),
+        blocked_reason="",
+        stage="starting",
+        current=0,
+        total=None,
+        current_item="",
+    )
+    if not claimed:
+        return None
+    job = SyncJob.objects.select_related("installation").get(pk=job_id)
+    events.emit(
+        "sync.job.started",
+        installation_id=job.installation_id,
+        trigger=job.trigger,
+        job_id=str(job.pk),
+        mode=job.mode,
+        attempt=job.attempt,
+    )
+    return Lease(job, token)
+
+
+def cancel(job: SyncJob) -> SyncJob:
+    """Asks a job to stop. One that waits ends at once, a running one at its next safe point (R3.7)."""
+    now = clock.now()
+    ended = SyncJob.objects.filter(
+        pk=job.pk, status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED]
+    ).update(
+        status=SyncJob.Status.CANCELLED, finished_at=now, cancel_requested_at=now, stage="cancelled"
+    )
+    if not ended:
+        SyncJob.objects.filter(
+            pk=job.pk, status=SyncJob.Status.RUNNING, cancel_requested_at__isnull=True
+        ).update(cancel_requested_at=now)
+    job.refresh_from_db()
+    return job
+
+
+def retry_delay(attempt: int, rng: random.Random) -> timedelta:
+    """How long attempt number `attempt` (from 1) waits before the next: base 2, jitter, capped (R10.1)."""
+    return min(RETRY_CAP, RETRY_BASE * 2 ** (attempt - 1)) * rng.uniform(0.75, 1.25)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run came to; the conductor makes it, `Lease.finish` writes it down."""
+
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    api: Mapping[str, Any] = field(default_factory=dict)
+    phases_seconds: Mapping[str, float] = field(default_factory=dict)
+    discrepancies: Mapping[str, int] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Mapping[str, Any], ...] = ()
+    plan: tuple[Mapping[str, Any], ...] = ()
+    accuracy: float | None = None
+    listed_at: datetime | None = None
+
+    def as_columns(self) -> dict[str, Any]:
+        """The columns of the job that hold it."""
+        return {
+            "counts": dict(self.counts),
+            "api": dict(self.api),
+            "phases_seconds": dict(self.phases_seconds),
+            "discrepancies": dict(self.discrepancies),
+            "verification": dict(self.verification),
+            "failures": list(self.failures),
+            "plan": list(self.plan),
+            "accuracy": self.accuracy,
+        }
+
+
+class Lease:
+    """A running job in the hands of one worker."""
+
+    def __init__(self, job: SyncJob, token: uuid.UUID) -> None:
+        self.job = job
+        self.settings = conf.for_installation(job.installation)
+        self._token = token
+        self._said_at = 0.0
+        self._rng = random.Random()
+        self._progress: dict[str, Any] = {}
+
+    def progress(
+        self, stage: str, current: int = 0, total: int | None = None, item: str = ""
+    ) -> None:
+        """Notes how far the run is; persisted at a new stage and else about once a second.
+
+        Raises `LeaseLost` and `Cancelled`: this is the safe point.
+        """
+        new_stage = stage != self._progress.get("stage")
+        self._progress = {"stage": stage, "current": current, "total": total, "current_item": item}
+        if new_stage or time.monotonic() - self._said_at >= PROGRESS_SECONDS:
+            self._renew()
+            events.emit(
+                "sync.job.progress",
+                installation_id=self.job.installation_id,
+                job_id=str(self.job.pk),
+                stage=stage,
+                current=current,
+                total=total,
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction fenced by the lease: it commits only while the job is still ours."""
+        with transaction.atomic():
+            self._renew()
+            yield
+
+    def _renew(self) -> None:
+        now = clock.now()
+        expires = now + timedelta(seconds=self.settings.lease_seconds)
+        if not self._mine().update(lease_expires_at=expires, **self._progress):
+            raise LeaseLost(f"job {self.job.pk} is no longer ours")
+        self._said_at = time.monotonic()
+        if self._mine().filter(cancel_requested_at__isnull=False).exists():
+            raise Cancelled
+
+    def _mine(self) -> Any:
+        return SyncJob.objects.filter(
+            pk=self.job.pk, lease=self._token, status=SyncJob.Status.RUNNING
+        )
+
+    def succeed(self, outcome: Outcome) -> None:
+        """Ends the run well, or `partial` when something on the way failed (R5.6)."""
+        status = SyncJob.Status.PARTIAL if outcome.failures else SyncJob.Status.SUCCEEDED
+        sentence = str(outcome.failures[0]["message"]) if outcome.failures else ""
+        category = str(outcome.failures[0]["category"]) if outcome.failures else ""
+        now = clock.now()
+        changes: dict[str, Any] = {
+            "consecutive_failures": 0,
+            "breaker_open_until": None,
+            "blocked_until": None,
+            "blocked_reason": "",
+            "last_error": sentence,
+            "last_error_at": now if sentence else None,
+        }
+        if not self.job.dry_run and self.job.mode != SyncJob.Mode.REPO:
+            if outcome.listed_at is not None:
+                changes["last_listed_at"] = outcome.listed_at
+            if status == SyncJob.Status.SUCCEEDED:
+                changes["last_synced_at"] = now
+        self._end(status, outcome, changes, error=sentence, error_category=category)
+
+    def cancelled(self, outcome: Outcome) -> None:
+        """Ends the run because somebody asked for it; what was written stays."""
+        self._end(
+            SyncJob.Status.CANCELLED, outcome, {}, error="Cancelled: what was read so far is kept."
+        )
+
+    def block(self, until: datetime, reason: str, outcome: Outcome) -> None:
+        """Sets the job aside until GitHub lets us go on; uses up no attempt (R4.2)."""
+        with transaction.atomic():
+            if not self._mine().update(
+                status=SyncJob.Status.BLOCKED,
+                lease=None,
+                lease_expires_at=None,
+                run_after=until,
+                blocked_reason=reason,
+                stage="blocked",
+                attempt=F("attempt") - 1,
+                api=dict(outcome.api),
+            ):
+                raise LeaseLost(f"job {self.job.pk} is no longer ours")
+            Installation.objects.filter(pk=self.job.installation_id).update(
+                blocked_until=until, blocked_reason=reason
+            )
+        self._emit("sync.job.blocked", blocked_until=until.isoformat(), reason=reason)
+        self.job.refresh_from_db()
+
+    def fail(
+        self, outcome: Outcome, *, sentence: str, category: str, retryable: bool, last: bool = False
+    ) -> None:
+        """Ends the attempt: another follows after a while, unless retrying cannot help (`failed`),
+        the attempts are used up (`dead`), or the caller says that this was the last."""
+        exhausted = self.job.attempt >= self.settings.job_attempts
+        if retryable and not exhausted and not last:
+            delay = retry_delay(self.job.attempt, self._rng)
+            self._retry_later(outcome, delay, sentence, category)
+            return
+        now = clock.now()
+        failures = Installation.objects.values_list("consecutive_failures", flat=True).get(
+            pk=self.job.installation_id
+        )
+        changes: dict[str, Any] = {
+            "consecutive_failures": F("consecutive_failures") + 1,
+            "last_error": sentence,
+            "last_error_at": now,
+        }
+        beyond = failures + 1 - self.settings.breaker_failures
+        if beyond >= 0:
+            changes["breaker_open_until"] = now + min(BREAKER_CAP, BREAKER_BASE * 2**beyond)
+        status = SyncJob.Status.DEAD if retryable and exhausted else SyncJob.Status.FAILED
+        self._end(status, outcome, changes, error=sentence, error_category=category)
+
+    def _retry_later(
+        self, outcome: Outcome, delay: timedelta, sentence: str, category: str
+    ) -> None:
+        if not self._mine().update(
+            status=SyncJob.Status.QUEUED,
+            lease=None,
+            lease_expires_at=None,
+            run_after=clock.now() + delay,
+            stage="waiting to retry",
+            error=sentence,
+            error_category=category,
+            api=dict(outcome.api),
+        ):
+            raise LeaseLost(f"job {self.job.pk} is no longer ours")
+        self._emit("sync.job.failed", error=sentence, retry_in_seconds=round(delay.total_seconds()))
+        self.job.refresh_from_db()
+
+    def _end(
+        self,
+        status: str,
+        outcome: Outcome,
+        installation_changes: Mapping[str, Any],
+        *,
+        error: str = "",
+        error_category: str = "",
+    ) -> None:
+        now = clock.now()
+        with transaction.atomic():
+            ended = self._mine().update(
+                status=status,
+                finished_at=now,
+                lease=None,
+                lease_expires_at=None,
+                stage=status,
+                current_item="",
+                error=error,
+                error_category=error_category,
+                **outcome.as_columns(),
+            )
+            if not ended:
+                raise LeaseLost(f"job {self.job.pk} is no longer ours")
+            if installation_changes:
+                Installation.objects.filter(pk=self.job.installation_id).update(
+                    **installation_changes
+                )
+        self.job.refresh_from_db()
+        started = self.job.started_at or now
+        name = "sync.job.failed" if status in ("failed", "dead") else "sync.job.completed"
+        self._emit(
+            name,
+            status=status,
+            counts=self.job.counts,
+            duration_ms=round((now - started).total_seconds() * 1000),
+            **({"error": error} if error else {}),
+        )
+
+    def _emit(self, name: str, **fields: Any) -> None:
+        events.emit(
+            name, installation_id=self.job.installation_id, job_id=str(self.job.pk), **fields
+        )

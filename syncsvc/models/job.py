@@ -1,0 +1,147 @@
+"""Sync jobs: one run each, at most one active for an installation."""
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from syncsvc.models.installation import Installation
+
+
+class SyncJob(models.Model):
+    """One run. Its UUID is the correlation id in every log line, event and audit row."""
+
+    class Trigger(models.TextChoices):
+        CRON = "cron", "Schedule"
+        GAP = "gap", "Gap"
+        WEBHOOK = "webhook", "Webhook"
+        MANUAL = "manual", "Manual"
+        MAINTENANCE = "maintenance", "Maintenance"
+        BACKFILL = "backfill", "Backfill"
+        INITIAL = "initial", "Initial"
+
+    class Mode(models.TextChoices):
+        FULL = "full", "Full"
+        INCREMENTAL = "incremental", "Incremental"
+        REPO = "repo", "One repository"
+        RECONCILE = "reconcile", "Repository list"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        BLOCKED = "blocked", "Blocked"
+        SUCCEEDED = "succeeded", "Succeeded"
+        PARTIAL = "partial", "Partly succeeded"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+        DEAD = "dead", "Dead"
+
+    ACTIVE: ClassVar = (Status.QUEUED, Status.RUNNING, Status.BLOCKED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.ForeignKey(Installation, on_delete=models.CASCADE, related_name="jobs")
+    trigger = models.CharField(max_length=16, choices=Trigger.choices)
+    mode = models.CharField(max_length=16, choices=Mode.choices)
+    repository = models.CharField(max_length=511, blank=True, help_text="OWNER/NAME, in mode repo.")
+    dry_run = models.BooleanField(default=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
+    created_at = models.DateTimeField()
+    run_after = models.DateTimeField(help_text="Not before this moment: retries and blocks wait.")
+    rung_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a worker was last told of it through the broker."
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    attempt = models.PositiveIntegerField(default=0)
+    lease = models.UUIDField(
+        null=True, blank=True, help_text="The running worker's token: only its holder may write."
+    )
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    follow_up = models.CharField(
+        max_length=16, blank=True, help_text="Trigger of a request that came while this ran."
+    )
+
+    stage = models.CharField(max_length=40, blank=True)
+    current = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(null=True, blank=True)
+    current_item = models.CharField(max_length=511, blank=True)
+
+    counts = models.JSONField(default=dict, blank=True)
+    api = models.JSONField(default=dict, blank=True)
+    phases_seconds = models.JSONField(default=dict, blank=True)
+    discrepancies = models.JSONField(default=dict, blank=True)
+    verification = models.JSONField(default=dict, blank=True)
+    failures = models.JSONField(
+        default=list, blank=True, help_text="What went wrong on the way: item, operation, category."
+    )
+    accuracy = models.FloatField(null=True, blank=True)
+    plan = models.JSONField(default=list, blank=True, help_text="What a dry run would change.")
+
+    error = models.TextField(blank=True, help_text="A sentence for people.")
+    error_category = models.CharField(max_length=16, blank=True)
+    blocked_reason = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["installation"],
+                condition=Q(status__in=["queued", "running", "blocked"]),
+                name="one_active_job_per_installation",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    status__in=[
+                        "queued",
+                        "running",
+                        "blocked",
+                        "succeeded",
+                        "partial",
+                        "failed",
+                        "cancelled",
+                        "dead",
+                    ]
+                ),
+                name="job_status_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="running")
+                | Q(lease__isnull=False, lease_expires_at__isnull=False),
+                name="running_job_has_a_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running", "blocked"])
+                | Q(finished_at__isnull=False, lease__isnull=True),
+                name="ended_job_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=~Q(mode="repo") | ~Q(repository=""), name="repo_job_names_its_repository"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["installation", "-created_at"], name="job_by_installation"),
+            models.Index(fields=["-created_at", "id"], name="job_newest_first"),
+            models.Index(
+                fields=["run_after"],
+                condition=Q(status__in=["queued", "running", "blocked"]),
+                name="job_waiting",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.installation} {self.mode} by {self.trigger}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in self.ACTIVE

@@ -1,0 +1,82 @@
+"""The one door through which every sync starts, whoever asks for it (R3.2)."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from syncsvc import clock, conf, events, jobs, policy, state
+from syncsvc.models import SyncJob
+from syncsvc.policy import Action, Decision, Reason
+
+# A request of these that finds a run under way asks for something the run may already have passed:
+# it is remembered and asked again when the run ends. The others are served by the running job.
+REMEMBERED = frozenset({"gap", "webhook", "maintenance", "backfill"})
+
+
+class SyncService:
+    """Asks policy, creates the job, rings for a worker. No caller looks at state, time or budget."""
+
+    @staticmethod
+    def request(
+        installation_id: int,
+        trigger: str,
+        *,
+        mode: str = SyncJob.Mode.FULL,
+        repository: str = "",
+        dry_run: bool = False,
+        user: Any = None,
+        ring: bool = True,
+    ) -> Decision:
+        """Starts a sync if policy lets it; the decision names the job, or the one that is active.
+
+        `ring=False` leaves the job for the caller to run in the foreground. Raises
+        `Installation.DoesNotExist`.
+        """
+        now = clock.now()
+        snapshot = state.read_one(installation_id)
+        settings = conf.for_installation(snapshot.installation)
+        decision = policy.evaluate(snapshot.state, trigger, now, settings)
+        if decision.action is Action.START:
+            decision = _create(
+                SyncJob(
+                    installation=snapshot.installation,
+                    trigger=trigger,
+                    mode=mode,
+                    repository=repository,
+                    dry_run=dry_run,
+                    requested_by=user,
+                    created_at=now,
+                    run_after=now,
+                ),
+                ring=ring,
+            )
+        if decision.reason is Reason.ALREADY_SYNCING and trigger in REMEMBERED:
+            SyncJob.objects.filter(pk=decision.job_id, status__in=SyncJob.ACTIVE).update(
+                follow_up=trigger
+            )
+        events.emit(
+            "sync.request",
+            installation_id=installation_id,
+            trigger=trigger,
+            decision=str(decision.action),
+            reason=str(decision.reason),
+            job_id=decision.job_id,
+        )
+        return decision
+
+
+def _create(job: SyncJob, *, ring: bool) -> Decision:
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+            if ring:
+                transaction.on_commit(lambda: jobs.ring(job.pk))
+    except IntegrityError:
+        # Somebody else's job got there first; the database allows one (R3.3).
+        active = SyncJob.objects.filter(
+            installation=job.installation, status__in=SyncJob.ACTIVE
+        ).first()
+        if active is None:  # it has ended since: ask again
+            return _create(job, ring=ring)
+        return Decision(action=Action.SKIP, reason=Reason.ALREADY_SYNCING, job_id=str(active.pk))
+    return Decision(action=Action.START, reason=Reason.ACCEPTED, job_id=str(job.pk))
