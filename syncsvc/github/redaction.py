@@ -1,0 +1,53 @@
+"""Secrets out of text: what goes to logs, audit rows and error reports passes here (R11.3).
+
+Hides the shapes that GitHub's credentials have. Rather too much is taken out than too little.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+REPLACEMENT: Final = "[redacted]"
+
+_KEY_WORDS: Final = (
+    r"access_token|refresh_token|client_secret|webhook_secret|private_key|secret|password|token"
+)
+_RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    (  # a key that was cut off before its end is a key all the same
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?"
+            r"(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)",
+            re.DOTALL,
+        ),
+        REPLACEMENT,
+    ),
+    (  # any scheme, any value, as a header, in JSON, or in a Python mapping
+        re.compile(
+            r"(authorization[\"']?\s*[:=]\s*b?[\"']?)(?:[a-z]+[ \t]+)?[^\s\"',;}\]]+", re.IGNORECASE
+        ),
+        rf"\1{REPLACEMENT}",
+    ),
+    (re.compile(r"\b(bearer\s+)[^\s\"',;}\]]+", re.IGNORECASE), rf"\1{REPLACEMENT}"),
+    (  # "token was revoked" is prose, twelve characters with a digit are a credential
+        re.compile(r"\b(token\s+)(?=[^\s\"',;]*\d)[^\s\"',;}\]]{12,}", re.IGNORECASE),
+        rf"\1{REPLACEMENT}",
+    ),
+    (  # `ghs_APPID_JWT` holds dots and dashes: no length and no inner form is assumed
+        re.compile(r"(?:gh[pousr]_|github_pat_)[A-Za-z0-9._~+/=-]*[A-Za-z0-9_]"),
+        REPLACEMENT,
+    ),
+    (re.compile(r"\bv1\.[0-9a-f]{40}\b"), REPLACEMENT),
+    (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), REPLACEMENT),
+    (
+        re.compile(rf"\b({_KEY_WORDS})([\"']?\s*[:=]\s*b?[\"']?)[^\s\"',;&}}\]]+", re.IGNORECASE),
+        rf"\1\2{REPLACEMENT}",
+    ),
+    (re.compile(r"(://[^/\s:@]+:)[^/\s@]+@"), rf"\1{REPLACEMENT}@"),
+)
+
+
+def redact(text: str) -> str:
+    """`text` with GitHub tokens, Authorization values, JWTs and private keys taken out."""
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text

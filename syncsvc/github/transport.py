@@ -1,0 +1,269 @@
+"""One request to GitHub and its usable answer, or a typed error.
+
+Hides pooling, time-outs, retries, redirects, body bounds, budgets and the reading of failures. It
+touches no storage, so any thread may use it.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Generic, TypeVar
+
+import requests
+import structlog
+
+from syncsvc.github.auth import Credential
+from syncsvc.github.budget import BudgetGuard
+from syncsvc.github.errors import (
+    ConfigurationError,
+    NetworkError,
+    RateLimited,
+    ServerError,
+)
+from syncsvc.github.payloads import MalformedBody
+from syncsvc.github.protocol import (
+    API_VERSION,
+    Links,
+    backoff,
+    classify,
+    origin,
+    parse_links,
+    same_host_url,
+)
+from syncsvc.github.session import Authorization, new_session, unreachable
+from syncsvc.github.usage import Usage
+
+Value = TypeVar("Value")
+Clock = Callable[[], datetime]
+
+CONNECT_TIMEOUT: Final = 5.0
+READ_TIMEOUT: Final = 30.0
+MAX_RETRIES: Final = 3
+MAX_REDIRECTS: Final = 3
+MAX_BODY: Final = 64 * 1024 * 1024
+_LONGEST_RETRY_AFTER: Final = 60.0
+_CHUNK: Final = 256 * 1024
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request(Generic[Value]):
+    """What to ask. `parse` makes the value of a 2xx body and may raise `MalformedBody`."""
+
+    url: str
+    parse: Callable[[bytes], Value]
+    method: str = "GET"
+    etag: str | None = None
+    resource: str = "core"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer(Generic[Value]):
+    """An answer that can be used. `value` is None exactly when it is a 304."""
+
+    status: int
+    value: Value | None
+    links: Links
+    etag: str
+
+
+class Transport:
+    """Sends requests to one API root. Threads may share it.
+
+    `sleep` takes seconds; without one, waiting ends at once when the caller's stop event is set.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        budget: BudgetGuard,
+        *,
+        clock: Clock,
+        pool_size: int = 5,
+        session_factory: Callable[[int], requests.Session] = new_session,
+        timeouts: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT),
+        sleep: Callable[[float], object] | None = None,
+        rng: Callable[[], float] = random.random,
+        user_agent: str = "github-mirror",
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self.api_url = api_url.strip().rstrip("/")
+        where = origin(self.api_url)
+        if where is None:
+            raise ConfigurationError(
+                "GITHUB_API_URL is not an http or https address. Set it to the API root, for "
+                "example https://api.github.com."
+            )
+        self.host = where[1]
+        self.budget = budget
+        self.usage = Usage()
+        self._clock = clock
+        self._session = session_factory(pool_size)
+        self._timeouts = timeouts
+        self._sleep = sleep
+        self._rng = rng
+        self._max_body = max_body
+        self._headers = {
+            "Accept": "application/vnd.github+json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": user_agent,
+            "X-GitHub-Api-Version": API_VERSION,
+        }
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+    def url(self, path: str) -> str:
+        """The address of a path below the API root."""
+        return f"{self.api_url}{path}"
+
+    def send(
+        self,
+        request: Request[Value],
+        credential: Credential,
+        *,
+        stop: threading.Event | None = None,
+    ) -> Answer[Value]:
+        """Send a request, up to three times again after network errors and 5xx (R4.5, P28).
+
+        A body that `parse` cannot read counts as a network error: it was cut on its way. Raises
+        `GitHubError`; every 4xx at once. No attempt begins after `stop` is set.
+        """
+        stop = stop or threading.Event()
+        attempt = 0
+        while True:
+            try:
+                return self._follow(request, credential)
+            except (NetworkError, ServerError) as error:
+                delay = self._delay(error, attempt)
+                if delay is None or stop.is_set():
+                    raise
+                log.warning(
+                    "github.retry",
+                    kind=error.kind,
+                    status=error.status,
+                    detail=error.detail,
+                    attempt=attempt + 1,
+                    delay_seconds=round(delay, 2),
+                )
+            self.usage.retried()
+            attempt += 1
+            (self._sleep or stop.wait)(delay)
+
+    def _delay(self, error: NetworkError | ServerError, attempt: int) -> float | None:
+        """Seconds until the next attempt, None when there is to be none."""
+        if not error.retryable or attempt >= MAX_RETRIES:
+            return None
+        delay = backoff(attempt, self._rng)
+        asked = error.retry_after if isinstance(error, ServerError) else None
+        if asked is None:
+            return delay
+        # To come back sooner than asked would be rude, to hold a worker for longer a waste.
+        return max(delay, asked) if asked <= _LONGEST_RETRY_AFTER else None
+
+    def _follow(self, request: Request[Value], credential: Credential) -> Answer[Value]:
+        """One attempt: an exchange and the redirects behind it, on the same host only."""
+        url = request.url
+        for _ in range(MAX_REDIRECTS + 1):
+            status, headers, body = self._exchange(request, url, credential)
+            if status not in _REDIRECTS:
+                return self._answer(request, status, headers, body)
+            target = same_host_url(url, headers.get("Location"))
+            if target is None:
+                raise NetworkError(
+                    "GitHub redirected to another host, which is not followed. "
+                    "Check GITHUB_API_URL.",
+                    status=status,
+                    retryable=False,
+                )
+            log.info("github.redirected", status=status)
+            url = target
+        raise NetworkError(
+            "GitHub redirected too often. Check GITHUB_API_URL.", status=status, retryable=False
+        )
+
+    def _answer(
+        self, request: Request[Value], status: int, headers: Mapping[str, str], body: bytes
+    ) -> Answer[Value]:
+        error = classify(status, headers, body, self._clock())
+        if isinstance(error, RateLimited):
+            error = self.budget.limited(error)
+            log.warning(
+                "github.rate_limited",
+                status=status,
+                secondary=error.secondary,
+                resource=error.resource,
+                until=error.until.isoformat(),
+            )
+        if error is not None:
+            raise error
+        self.budget.succeeded()
+        value: Value | None = None
+        if status != 304:
+            try:
+                value = request.parse(body)
+            except MalformedBody as problem:
+                raise NetworkError(
+                    "GitHub's answer was cut or is not what the API promises. It is tried again "
+                    "later; if it stays, check GITHUB_API_URL.",
+                    status=status,
+                    detail=str(problem),
+                ) from None
+        elif not request.etag:
+            raise NetworkError(
+                "GitHub's answer was empty although nothing was known before. Check for a proxy "
+                "that caches.",
+                status=status,
+            )
+        return Answer(
+            status=status,
+            value=value,
+            links=parse_links(headers.get("Link"), self.api_url),
+            etag=headers.get("ETag", ""),
+        )
+
+    def _exchange(
+        self, request: Request[Value], url: str, credential: Credential
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = self._headers | ({"If-None-Match": request.etag} if request.etag else {})
+        with self.budget.request(request.resource) as answered:
+            self.usage.sent()
+            try:
+                with self._session.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    auth=Authorization(credential),
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    answered(response.headers)
+                    body = self._read(response)
+            except requests.RequestException as error:
+                raise unreachable(self.host, error) from None  # its text may quote headers
+        self.usage.answered(response.status_code, len(body))
+        return response.status_code, response.headers, body
+
+    def _read(self, response: requests.Response) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        deadline = time.monotonic() + 4 * self._timeouts[1]  # for a body that merely trickles
+        for chunk in response.iter_content(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_body:
+                raise NetworkError(
+                    "GitHub's answer is larger than this program accepts. Check GITHUB_API_URL.",
+                    status=response.status_code,
+                    retryable=False,
+                )
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout("the body took too long")
+        return b"".join(chunks)
