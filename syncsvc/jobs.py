@@ -227,8 +227,6 @@ class Lease:
         changes: dict[str, Any] = {
             "consecutive_failures": 0,
             "breaker_open_until": None,
-            "blocked_until": None,
-            "blocked_reason": "",
             "last_error": sentence,
             "last_error_at": now if sentence else None,
         }
@@ -247,21 +245,17 @@ class Lease:
 
     def block(self, until: datetime, reason: str, outcome: Outcome) -> None:
         """Sets the job aside until GitHub lets us go on; uses up no attempt (R4.2)."""
-        with transaction.atomic():
-            if not self._mine().update(
-                status=SyncJob.Status.BLOCKED,
-                lease=None,
-                lease_expires_at=None,
-                run_after=until,
-                blocked_reason=reason,
-                stage="blocked",
-                attempt=F("attempt") - 1,
-                api=dict(outcome.api),
-            ):
-                raise LeaseLost(f"job {self.job.pk} is no longer ours")
-            Installation.objects.filter(pk=self.job.installation_id).update(
-                blocked_until=until, blocked_reason=reason
-            )
+        if not self._mine().update(
+            status=SyncJob.Status.BLOCKED,
+            lease=None,
+            lease_expires_at=None,
+            run_after=until,
+            blocked_reason=reason,
+            stage="blocked",
+            attempt=F("attempt") - 1,
+            api=dict(outcome.api),
+        ):
+            raise LeaseLost(f"job {self.job.pk} is no longer ours")
         self._emit("sync.job.blocked", blocked_until=until.isoformat(), reason=reason)
         self.job.refresh_from_db()
 

@@ -52,7 +52,10 @@ class EtagEntry(models.Model):
     url = models.TextField()
     etag = models.TextField()
     token_fingerprint = models.CharField(max_length=64)
-    page = models.BinaryField()
+    rows = models.BinaryField()
+    has_next = models.BooleanField()
+    last_page = models.PositiveIntegerField(null=True, blank=True)
+    version = models.PositiveIntegerField()
     stored_at = models.DateTimeField()
 
     class Meta:

@@ -53,8 +53,13 @@ class Installation(models.Model):
     last_error_at = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
     breaker_open_until = models.DateTimeField(null=True, blank=True)
-    blocked_until = models.DateTimeField(null=True, blank=True)
+    blocked_until = models.DateTimeField(
+        null=True, blank=True, help_text="GitHub asked for a pause (a secondary limit) until then."
+    )
     blocked_reason = models.CharField(max_length=40, blank=True)
+    secondary_strikes = models.PositiveIntegerField(
+        default=0, help_text="Secondary limits in a row for which GitHub named no time."
+    )
     next_scheduled_at = models.DateTimeField(null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
