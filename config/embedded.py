@@ -104,7 +104,7 @@ def kept_secret(name: str, make: Callable[[], str]) -> str:
     """The secret of this name in `var/` (mode 0600), made once even when several processes ask."""
     path = var_dir() / name
     if not path.exists():
-        descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)
+        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
             file.write(make())
         try:

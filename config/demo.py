@@ -1,0 +1,92 @@
+"""Hides what `make run` needs to mirror the GitHub simulator when nobody gave GitHub credentials.
+
+Everything is kept in `var/demo`, so that a second start meets the same world at the same address,
+and so that a command in a second terminal finds the simulator that `make run` serves.
+"""
+
+import json
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.embedded import kept_secret, var_dir
+
+APP_ID = "1"
+CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "GITHUB_API_URL")
+
+
+def is_wanted(env: Mapping[str, str]) -> bool:
+    """Whether to mirror the simulator: no account, and no other GitHub, was named."""
+    return not any(env.get(name) for name in CREDENTIALS)
+
+
+def prepare() -> dict[str, str]:
+    """Makes the environment in which the product meets the simulator, and notes it for `recall`."""
+    environment = {
+        "GITHUB_API_URL": f"http://127.0.0.1:{_port()}",
+        "GITHUB_APP_ID": APP_ID,
+        "GITHUB_APP_PRIVATE_KEY": str(_private_key_file()),
+        "GITHUB_WEBHOOK_SECRET": kept_secret("demo/webhook_secret", lambda: secrets.token_hex(20)),
+        "SYNC_DEMO": "1",
+    }
+    note = _folder() / "environment.json"
+    note.touch(mode=0o600)
+    note.write_text(json.dumps(environment))
+    return environment
+
+
+def recall(env: Mapping[str, str]) -> dict[str, str]:
+    """What `prepare` noted, where the simulator is wanted; empty before the first `make run`."""
+    note = var_dir() / "demo" / "environment.json"
+    if not is_wanted(env) or not note.exists():
+        return {}
+    noted: dict[str, str] = json.loads(note.read_text())
+    return noted
+
+
+def _port() -> int:
+    """Any free port, and from then on the same, unless somebody else took it."""
+    kept = _folder() / "port"
+    if kept.exists() and _is_free(number := int(kept.read_text())):
+        return number
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = int(probe.getsockname()[1])
+    kept.write_text(str(number))
+    return number
+
+
+def _private_key_file() -> Path:
+    """The App's private key, made once."""
+    _folder()
+    kept_secret("demo/private-key.pem", _new_key)
+    return var_dir() / "demo" / "private-key.pem"
+
+
+def _folder() -> Path:
+    folder = var_dir() / "demo"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _is_free(number: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError:
+            return False
+    return True
+
+
+def _new_key() -> str:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  needed once in a life
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
