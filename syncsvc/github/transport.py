@@ -23,7 +23,6 @@ from syncsvc.github.errors import (
     RateLimited,
     ServerError,
 )
-from syncsvc.github.payloads import MalformedBody
 from syncsvc.github.protocol import (
     API_VERSION,
     Links,
@@ -35,6 +34,7 @@ from syncsvc.github.protocol import (
 )
 from syncsvc.github.session import Authorization, new_session, unreachable
 from syncsvc.github.usage import Usage
+from syncsvc.github.values import MalformedBody
 
 Value = TypeVar("Value")
 Clock = Callable[[], datetime]
@@ -75,7 +75,9 @@ class Answer(Generic[Value]):
 class Transport:
     """Sends requests to one API root. Threads may share it.
 
-    `sleep` takes seconds; without one, waiting ends at once when the caller's stop event is set.
+    `concurrency` is how many requests a listing has under way at once (R4.6), and the size of the
+    connection pool; `timeouts` are seconds to connect and to read, `max_body` is bytes. `sleep`
+    takes seconds; without one, waiting ends at once when the caller's stop event is set.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Transport:
         budget: BudgetGuard,
         *,
         clock: Clock,
-        pool_size: int = 5,
+        concurrency: int = 5,
         session_factory: Callable[[int], requests.Session] = new_session,
         timeouts: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT),
         sleep: Callable[[float], object] | None = None,
@@ -102,8 +104,9 @@ class Transport:
         self.host = where[1]
         self.budget = budget
         self.usage = Usage()
-        self._clock = clock
-        self._session = session_factory(pool_size)
+        self.clock = clock
+        self.concurrency = max(1, concurrency)
+        self._session = session_factory(max(1, concurrency))
         self._timeouts = timeouts
         self._sleep = sleep
         self._rng = rng
@@ -191,7 +194,7 @@ class Transport:
     def _answer(
         self, request: Request[Value], status: int, headers: Mapping[str, str], body: bytes
     ) -> Answer[Value]:
-        error = classify(status, headers, body, self._clock())
+        error = classify(status, headers, body, self.clock())
         if isinstance(error, RateLimited):
             error = self.budget.limited(error)
             log.warning(
