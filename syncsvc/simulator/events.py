@@ -1,0 +1,147 @@
+"""Which webhook event a change causes, and what its payload says.
+
+Hides the shapes of GitHub's events and their GUIDs. A payload is taken at the moment of
+the change: later changes do not alter what was sent.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from syncsvc.simulator import payloads
+from syncsvc.simulator.records import Account, Event, Installation, Repository
+from syncsvc.simulator.state import State
+
+
+class Telling(State):
+    """The part of a world that tells hooks what happened."""
+
+    def actor(self) -> Account:
+        """The user who does things: the first user of the world, else its first account."""
+        people = [a for a in self.accounts.values() if a.type == "User"]
+        return (people or list(self.accounts.values()))[0]
+
+    def tell_repository(
+        self,
+        action: str | None,
+        repository: Repository,
+        *,
+        event: str = "repository",
+        changes: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """Tell of something that happened to a repository.
+
+        It reaches the App where an installation covers the repository and is not suspended,
+        and the hooks of the repository's organization.
+        """
+        owner = self.accounts[repository.owner_id]
+        installation = self.installation_of(owner)
+        if installation is not None and (
+            installation.suspended_at is not None or not self.covers(installation, repository)
+        ):
+            installation = None
+        payload: dict[str, Any] = {} if action is None else {"action": action}
+        if changes is not None:
+            payload["changes"] = changes
+        payload["repository"] = payloads.repository(repository, owner, self.api_url)
+        payload |= more
+        if owner.type == "Organization":
+            payload["organization"] = payloads.simple_organization(owner, self.api_url)
+        payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
+        if installation is not None:
+            payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
+        self._tell(event, action, payload, installation, repository.id, owner)
+
+    def tell_installation(
+        self,
+        action: str,
+        installation: Installation,
+        *,
+        repositories: Iterable[Repository] | None = None,
+    ) -> None:
+        """Tell the App about its own installation (it need not subscribe to hear of it)."""
+        payload = {"action": action, "installation": self._installation(installation)}
+        if repositories is not None:
+            payload["repositories"] = self._short(repositories)
+        self._tell_app("installation", payload, installation)
+
+    def tell_selection(
+        self,
+        action: str,
+        installation: Installation,
+        *,
+        added: Iterable[Repository] = (),
+        removed: Iterable[Repository] = (),
+    ) -> None:
+        """Tell the App which repositories it gained or lost (`installation_repositories`)."""
+        payload = {
+            "action": action,
+            "installation": self._installation(installation),
+            "repository_selection": installation.selection,
+            "repositories_added": self._short(added),
+            "repositories_removed": self._short(removed),
+            "requester": None,
+        }
+        self._tell_app("installation_repositories", payload, installation)
+
+    def tell_renamed_account(self, account: Account, old_login: str) -> None:
+        """Tell of an account's new login: `organization` renamed and `installation_target`."""
+        installation = self.installation_of(account)
+        changes = {"login": {"from": old_login}}
+        if account.type == "Organization":
+            payload: dict[str, Any] = {
+                "action": "renamed",
+                "changes": changes,
+                "organization": payloads.simple_organization(account, self.api_url),
+                "sender": payloads.simple_user(self.actor(), self.api_url),
+            }
+            if installation is not None:
+                payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
+            self._tell("organization", "renamed", payload, installation, None, account)
+        if installation is not None:
+            target = {
+                "action": "renamed",
+                "account": payloads.simple_user(account, self.api_url),
+                "changes": changes,
+                "installation": {"id": installation.id, "node_id": installation.node_id},
+                "target_type": account.type,
+            }
+            if account.type == "Organization":
+                target["organization"] = payloads.simple_organization(account, self.api_url)
+            self._tell_app("installation_target", target, installation)
+
+    def _installation(self, installation: Installation) -> dict[str, Any]:
+        account = self.accounts[installation.account_id]
+        return payloads.installation(installation, account, self.app, self.actor(), self.api_url)
+
+    def _short(self, repositories: Iterable[Repository]) -> list[dict[str, Any]]:
+        return [payloads.short_repository(r, self.full_name(r)) for r in repositories]
+
+    def _tell_app(self, event: str, payload: dict[str, Any], installation: Installation) -> None:
+        payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
+        self._tell(event, payload["action"], payload, installation, None, None)
+
+    def _tell(
+        self,
+        event: str,
+        action: str | None,
+        payload: dict[str, Any],
+        installation: Installation | None,
+        repository_id: int | None,
+        owner: Account | None,
+    ) -> None:
+        organization = owner.id if owner is not None and owner.type == "Organization" else None
+        told = Event(
+            guid=str(UUID(int=self.random.getrandbits(128), version=4)),
+            event=event,
+            action=action,
+            at=self.time,
+            payload=payload,
+            installation_id=None if installation is None else installation.id,
+            repository_id=repository_id,
+            organization_id=organization,
+        )
+        self.events.append(told)
+        if self.on_event is not None:
+            self.on_event(told)
