@@ -232,6 +232,9 @@ GITHUB_OWNER = env.str("GITHUB_OWNER", default="")
 # Set by `make run` when it mirrors the simulator: every page then says so.
 SYNC_DEMO = env.bool("SYNC_DEMO", default=False)
 
+# Set, `/metrics` answers only its bearer and staff; unset, everybody (it names nobody).
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
 # --- Logs and errors --------------------------------------------------------------------------
 
 LOGGING_CONFIG = None
