@@ -21,6 +21,10 @@ from syncsvc.simulator.world import World
 PREFIX = "/_simulator/"
 
 
+class MisuseError(ValueError):
+    """Remote control was given something it cannot use."""
+
+
 class Controlled(Protocol):
     """What remote control needs of a simulator."""
 
@@ -91,7 +95,7 @@ class Control:
         wanted = request.json()
         name, arguments = wanted.get("name"), wanted.get("args", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise ValueError('Send {"name": the change, "args": {its arguments}}.')
+            raise MisuseError('Send {"name": the change, "args": {its arguments}}.')
         return shown(run_change(self._simulator.world, name, arguments))
 
     def _fault(self, request: Request) -> Any:
@@ -104,7 +108,7 @@ class Control:
         values = request.json()
         owner = values.pop("owner", None)
         if not isinstance(owner, int | str):
-            raise ValueError("Name the owner: an installation's id or a token.")
+            raise MisuseError("Name the owner: an installation's id or a token.")
         _only(values, {"resource", "limit", "remaining", "reset_in"})
         self._simulator.limits.set(owner, **values)
         return asdict(self._simulator.limits.get(owner, values.get("resource", "core")))
@@ -112,7 +116,7 @@ class Control:
     def _clock(self, request: Request) -> Any:
         seconds = request.json().get("advance")
         if not isinstance(seconds, int | float) or seconds < 0:
-            raise ValueError('Send {"advance": seconds}; time does not go back.')
+            raise MisuseError('Send {"advance": seconds}; time does not go back.')
         return {"now": self._simulator.advance(seconds)}
 
     def _weather(self, request: Request) -> Any:
@@ -123,7 +127,7 @@ class Control:
 
 
 def run_change(world: World, name: str, arguments: Mapping[str, Any]) -> Any:
-    """Run a change of the world by its name; ValueError says what is wrong with name or arguments."""
+    """Run a change of the world by its name; ValueError says what is wrong with it."""
     if name not in CHANGES:
         raise ValueError(
             f"There is no change {name!r}; choose one of {', '.join(sorted(CHANGES))}."

@@ -51,7 +51,7 @@ class Telling(State):
         payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
         if installation is not None:
             payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
-        self._tell(event, action, payload, installation, repository.id, owner)
+        self._tell(event, action, payload, installation, repository_id=repository.id, owner=owner)
 
     def tell_installation(
         self,
@@ -61,7 +61,10 @@ class Telling(State):
         repositories: Iterable[Repository] | None = None,
     ) -> None:
         """Tell the App about its own installation (it need not subscribe to hear of it)."""
-        payload = {"action": action, "installation": self._installation(installation)}
+        payload: dict[str, Any] = {
+            "action": action,
+            "installation": self._installation(installation),
+        }
         if repositories is not None:
             payload["repositories"] = self._short(repositories)
         self._tell_app("installation", payload, installation)
@@ -98,7 +101,7 @@ class Telling(State):
             }
             if installation is not None:
                 payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
-            self._tell("organization", "renamed", payload, installation, None, account)
+            self._tell("organization", "renamed", payload, installation, owner=account)
         if installation is not None:
             target = {
                 "action": "renamed",
@@ -120,7 +123,7 @@ class Telling(State):
 
     def _tell_app(self, event: str, payload: dict[str, Any], installation: Installation) -> None:
         payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
-        self._tell(event, payload["action"], payload, installation, None, None)
+        self._tell(event, payload["action"], payload, installation)
 
     def _tell(
         self,
@@ -128,8 +131,9 @@ class Telling(State):
         action: str | None,
         payload: dict[str, Any],
         installation: Installation | None,
-        repository_id: int | None,
-        owner: Account | None,
+        *,
+        repository_id: int | None = None,
+        owner: Account | None = None,
     ) -> None:
         organization = owner.id if owner is not None and owner.type == "Organization" else None
         told = Event(

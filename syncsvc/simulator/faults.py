@@ -156,7 +156,7 @@ def applied(
     elif fault.kind == "truncated":
         answer.headers.pop("link", None)
     elif fault.kind == "empty_page":
-        answer.body = _with_items(answer.body, lambda items: [])
+        answer.body = _with_items(answer.body, lambda _: [])
     elif fault.kind == "bad_record":
         answer.body = _with_items(answer.body, lambda items: _spoiled(items, fault))
     elif fault.kind == "drift":

@@ -84,7 +84,9 @@ def _repositories(world: State, account: Account, count: int) -> None:
         created = account.created_at + span * index + random.randrange(0, max(span, 1))
         narrow = index < count - wide
         number = world.next_id("repository", FIRST_ID) if narrow else world.next_id("wide", WIDE_ID)
-        repository = _repository(random, number, account.id, name, created, world.time)
+        repository = _repository(
+            random, number, account.id, name=name, created=created, now=world.time
+        )
         repository.visibility = random.choice(visibilities)
         world.add_repository(repository)
 
@@ -110,7 +112,7 @@ def _visibilities(account: Account) -> tuple[Visibility, ...]:
 
 
 def _repository(
-    random: Random, number: int, owner_id: int, name: str, created: int, now: int
+    random: Random, number: int, owner_id: int, *, name: str, created: int, now: int
 ) -> Repository:
     updated = created + int(random.random() * (now - created))
     language = random.choice(vocabulary.LANGUAGES)

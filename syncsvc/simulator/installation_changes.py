@@ -28,16 +28,16 @@ class InstallationChanges(Telling):
     def create_account(
         self,
         login: str,
-        type: AccountType = "Organization",
+        kind: AccountType = "Organization",
         *,
         members: Iterable[str] = (),
     ) -> Account:
         """A new account without the App; `members` see an organization's private repositories."""
         self._require_free_login(login)
-        if type not in {"Organization", "User"}:
-            raise WorldError(f"{type!r} is no type of account.")
+        if kind not in {"Organization", "User"}:
+            raise WorldError(f"{kind!r} is no type of account.")
         number = self.next_id("account", max(self.accounts, default=500_000))
-        account = Account(number, login, type, login, None, None, self.time, self.time)
+        account = Account(number, login, kind, login, None, None, self.time, self.time)
         account.member_ids = {self.account(member).id for member in members}
         self.add_account(account)
         return account

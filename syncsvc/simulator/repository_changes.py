@@ -44,6 +44,7 @@ class RepositoryChanges(Telling):
     @change
     def create(
         self,
+        /,
         owner: int | str,
         name: str,
         *,
@@ -179,8 +180,8 @@ class RepositoryChanges(Telling):
         return self._set(repo, None, "internal", visibility="internal")
 
     @change
-    def edit(self, repo: int | str, **fields: Any) -> Repository:
-        """Change fields (see EDITABLE). Description, homepage, default branch and topics are told."""
+    def edit(self, /, repo: int | str, **fields: Any) -> Repository:
+        """Change fields (see EDITABLE); those of ANNOUNCED send `repository` edited."""
         repository = self.repository(repo)
         values = self._checked(fields)
         before = {key: getattr(repository, key) for key in values}

@@ -56,7 +56,7 @@ class Routes:
     def add(
         self, method: str, path: str, *, resource: str = "core"
     ) -> Callable[[Handler], Handler]:
-        """Declare a handler. `{name}` is one part of the path, `{name:int}` a number, `{name:rest}` all."""
+        """Declare a handler: `{a}` is one part of a path, `{a:int}` a number, `{a:rest}` all."""
         pattern = re.compile(re.sub(r"\\{(\w+)(?::(\w+))?\\}", _group, re.escape(path)))
 
         def declare(handler: Handler) -> Handler:

@@ -1,19 +1,21 @@
 """Words from which a believable account is made: names, descriptions, topics, licences."""
 
 PREFIXES = (
-    "atlas", "aurora", "basalt", "beacon", "birch", "cascade", "cobalt", "comet", "copper", "coral",
-    "delta", "drift", "ember", "falcon", "fjord", "flint", "forge", "garnet", "glacier", "harbor",
-    "hazel", "helium", "indigo", "iris", "juniper", "kestrel", "lantern", "lumen", "maple", "meridian",
-    "mosaic", "nimbus", "nova", "onyx", "orbit", "osprey", "pebble", "pine", "prism", "quartz",
-    "raven", "reef", "ripple", "saffron", "sierra", "slate", "spruce", "summit", "tundra", "willow",
+    "atlas", "aurora", "basalt", "beacon", "birch", "cascade", "cobalt", "comet", "copper",
+    "coral", "delta", "drift", "ember", "falcon", "fjord", "flint", "forge", "garnet", "glacier",
+    "harbor", "hazel", "helium", "indigo", "iris", "juniper", "kestrel", "lantern", "lumen",
+    "maple", "meridian", "mosaic", "nimbus", "nova", "onyx", "orbit", "osprey", "pebble", "pine",
+    "prism", "quartz", "raven", "reef", "ripple", "saffron", "sierra", "slate", "spruce",
+    "summit", "tundra", "willow",
 )  # fmt: skip
 SUFFIXES = (
     "admin", "agent", "analytics", "api", "auth", "billing", "bot", "cache", "cli", "client",
     "config", "console", "core", "dashboard", "data", "deploy", "docs", "editor", "etl", "events",
-    "exporter", "gateway", "graph", "hooks", "importer", "infra", "ingest", "jobs", "kit", "ledger",
-    "linter", "mailer", "metrics", "mobile", "models", "notifier", "operator", "parser", "pipeline", "proxy",
-    "queue", "reports", "router", "runner", "scheduler", "schema", "sdk", "search", "server", "service",
-    "site", "storage", "stream", "sync", "templates", "terraform", "tests", "tools", "ui", "worker",
+    "exporter", "gateway", "graph", "hooks", "importer", "infra", "ingest", "jobs", "kit",
+    "ledger", "linter", "mailer", "metrics", "mobile", "models", "notifier", "operator", "parser",
+    "pipeline", "proxy", "queue", "reports", "router", "runner", "scheduler", "schema", "sdk",
+    "search", "server", "service", "site", "storage", "stream", "sync", "templates", "terraform",
+    "tests", "tools", "ui", "worker",
 )  # fmt: skip
 DESCRIPTIONS = (
     "The {suffix} of {prefix}, kept small on purpose",
@@ -27,8 +29,8 @@ DESCRIPTIONS = (
 )
 TOPICS = (
     "api", "automation", "aws", "celery", "cli", "data", "devops", "django", "docker", "golang",
-    "graphql", "hacktoberfest", "http", "kubernetes", "machine-learning", "monitoring", "postgresql",
-    "python", "rust", "security", "terraform", "typescript", "webhooks",
+    "graphql", "hacktoberfest", "http", "kubernetes", "machine-learning", "monitoring",
+    "postgresql", "python", "rust", "security", "terraform", "typescript", "webhooks",
 )  # fmt: skip
 LANGUAGES = (
     "Python", "TypeScript", "Go", "Rust", "JavaScript", "Ruby", "Java", "Shell", "HCL", "C++",

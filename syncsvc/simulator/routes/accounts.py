@@ -2,7 +2,7 @@
 
 from syncsvc.simulator import payloads
 from syncsvc.simulator.messages import Answer, Refusal, json_answer, not_found
-from syncsvc.simulator.records import Account, Repository
+from syncsvc.simulator.records import Account, Repository, rfc3339
 from syncsvc.simulator.routes.access import account_named, granted, require_user, viewer
 from syncsvc.simulator.routes.listing import choice, in_order, repository_page
 from syncsvc.simulator.routing import Context, Routes
@@ -106,13 +106,17 @@ def _owned_page(context: Context, account: Account, kind: str, default: str, lin
 
 def _of_kind(repositories: list[Repository], kind: str) -> list[Repository]:
     """GitHub's `type` filter: internal repositories count as private."""
-    tests = {
-        "public": lambda r: r.visibility == "public",
-        "private": lambda r: r.visibility != "public",
-        "forks": lambda r: r.fork,
-        "sources": lambda r: not r.fork,
-    }
-    return [r for r in repositories if tests[kind](r)] if kind in tests else repositories
+    match kind:
+        case "public":
+            return [r for r in repositories if r.visibility == "public"]
+        case "private":
+            return [r for r in repositories if r.visibility != "public"]
+        case "forks":
+            return [r for r in repositories if r.fork]
+        case "sources":
+            return [r for r in repositories if not r.fork]
+        case _:
+            return repositories
 
 
 def _timed(context: Context) -> bool:
@@ -120,8 +124,6 @@ def _timed(context: Context) -> bool:
 
 
 def _in_time(context: Context, repository: Repository) -> bool:
-    from syncsvc.simulator.records import rfc3339  # noqa: PLC0415
-
     updated = rfc3339(repository.updated_at)
     query = context.request.query
     return query.get("since", "") <= updated <= query.get("before", "9")

@@ -18,7 +18,7 @@ from syncsvc.simulator.routing import Context, Routes
 
 routes = Routes()
 
-TOKEN_DOCS = "https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app"
+DOCS = "https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app"
 RANKS = {"read": 1, "write": 2, "admin": 3}
 
 
@@ -124,7 +124,7 @@ def _shown(context: Context, installation: Installation) -> dict[str, Any]:
 def _installation(context: Context) -> Installation:
     found = context.world.installations.get(int(context.path["id"]))
     if found is None:
-        raise not_found(TOKEN_DOCS)
+        raise not_found(DOCS)
     return found
 
 

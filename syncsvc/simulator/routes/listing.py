@@ -69,7 +69,7 @@ def in_order(
         else:
             field = SORTS[sort]
             chosen = lambda r: (getattr(r, field), r.id)  # noqa: E731
-        return sorted(repositories, key=chosen, reverse=descending)  # type: ignore[arg-type]
+        return sorted(repositories, key=chosen, reverse=descending)
 
     return world.listing((*key, sort, descending), order)
 

@@ -19,7 +19,7 @@ def rate_limit(context: Context) -> Answer:
 
 
 @routes.add("GET", "/meta")
-def meta(context: Context) -> Answer:
+def meta(_: Context) -> Answer:
     """`GET /meta`: the addresses that webhooks come from."""
     addresses = ["127.0.0.0/8", "::1/128"]
     body = {
