@@ -1,0 +1,309 @@
+"""The conductor of a run: what does GitHub say, what do we say, what is the difference (R5.5).
+
+Every run is a reconciliation, the first one against an empty mirror. Pages stream through compare and
+apply in batches, so memory stays bounded; nothing is concluded from what a listing lacks unless the
+listing is whole and the repository itself was asked.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+import structlog
+from django.db import DatabaseError
+
+from reconciliation import verification
+from reconciliation.diff import Doubt, Evidence, compare, compare_absent
+from reconciliation.run import Run
+from syncsvc import connect, discovery, mirror
+from syncsvc.connect import Connection
+from syncsvc.github.errors import Forbidden, GitHubError, LegallyBlocked, RateLimited
+from syncsvc.github.listing import Listing
+from syncsvc.github.payloads import RepositoryRow
+from syncsvc.jobs import Cancelled, Lease, LeaseLost
+from syncsvc.models import Installation, SyncJob
+from syncsvc.plan import Change, MirrorRepository
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 500
+RACES: Final = 3
+
+Connect = Callable[[Installation, str], Connection]
+
+
+def execute(
+    lease: Lease, *, last_attempt: bool = False, to: Connect = connect.connection_for
+) -> SyncJob:
+    """Runs the job to its end, whatever that is, and returns it as it then stands.
+
+    `last_attempt` says that nobody will retry: a failure is final. Raises nothing but what kills
+    the process; an error that nobody foresaw ends the job as failed.
+    """
+    run = Run(lease)
+    try:
+        with structlog.contextvars.bound_contextvars(
+            job_id=str(lease.job.pk), installation_id=lease.job.installation_id
+        ):
+            _attempt(run, last_attempt=last_attempt, to=to)
+    except LeaseLost:
+        log.warning("sync.job.lease_lost", job_id=str(lease.job.pk))
+        lease.job.refresh_from_db()
+    return lease.job
+
+
+def _attempt(run: Run, *, last_attempt: bool, to: Connect) -> None:
+    lease = run.lease
+    try:
+        with to(lease.job.installation, lease.job.trigger) as connection:
+            run.connection = connection
+            _conduct(run)
+        lease.succeed(run.outcome())
+    except Cancelled:
+        lease.cancelled(run.outcome())
+    except RateLimited as error:
+        lease.block(error.until, "secondary_limit" if error.secondary else "budget", run.outcome())
+    except GitHubError as error:
+        if connect.says_access_ended(error):
+            discovery.recheck(lease.job.installation)
+        lease.fail(
+            run.outcome(),
+            sentence=error.sentence,
+            category=error.category,
+            retryable=error.retryable,
+            last=last_attempt,
+        )
+    except DatabaseError:
+        log.exception("sync.job.database_error")
+        _give_up(run, "database", "The database failed in the middle of the run.", last_attempt)
+    except LeaseLost:
+        raise
+    except Exception:  # the job must end, whatever happened; the trace is logged, redacted
+        log.exception("sync.job.crashed", trace=traceback.format_exc())
+        _give_up(run, "unknown", "An error that nobody foresaw ended the run.", last_attempt)
+
+
+def _give_up(run: Run, category: str, what: str, last_attempt: bool) -> None:
+    sentence = f"{what} The log has the details under job {run.lease.job.pk}."
+    run.lease.fail(
+        run.outcome(), sentence=sentence, category=category, retryable=True, last=last_attempt
+    )
+
+
+def _conduct(run: Run) -> None:
+    if run.job.mode == SyncJob.Mode.REPO:
+        _read_one(run)
+    else:
+        _read_list(run)
+
+
+# --- the repository list --------------------------------------------------------------------------
+
+
+def _read_list(run: Run) -> None:
+    listing = _stream(run)
+    if not listing.complete:
+        # Pages shift while they are read: what was seen is kept, and the list is read once more.
+        log.info("listing.incomplete", reason=listing.incomplete_reason)
+        listing = _stream(run)
+    if listing.complete:
+        _settle_absent(run)
+        run.listed_whole()
+    else:
+        run.failed(
+            "repositories",
+            "list",
+            "validation",
+            f"GitHub's list was not whole ({listing.incomplete_reason}): nothing was removed on its word.",
+        )
+    with run.phase("verify"):
+        run.lease.progress("verifying", len(run.seen), len(run.seen))
+        run.verified(verification.verify_repositories(run, complete=listing.complete))
+
+
+def _stream(run: Run) -> Listing:
+    """Reads the whole list, applying as it goes; the listing then knows whether it was whole."""
+    run.lease.progress("reading repositories")
+    listing = run.client.list_repositories(run.source())
+    waiting: list[RepositoryRow] = []
+    try:
+        for page in run.timed("fetch", listing):
+            run.put_aside(page.bad)
+            waiting += page.rows
+            if len(waiting) >= BATCH:
+                _settle(run, waiting)
+                waiting = []
+            run.lease.progress(
+                "reading repositories", len(run.seen) + len(waiting), listing.total_count
+            )
+    finally:
+        # Also after an error: what came before it is true and kept.
+        if waiting:
+            _settle(run, waiting)
+    return listing
+
+
+def _settle(run: Run, rows: Sequence[RepositoryRow]) -> None:
+    """Compares a batch with the mirror and carries the changes out."""
+    fresh = {row.github_id: row for row in rows}
+    changes: list[Change] = []
+    with run.phase("compare"):
+        mine = mirror.read(fresh)
+        for github_id, row in fresh.items():
+            verdict = compare(row, mine.get(github_id), run.context)
+            if isinstance(verdict, Doubt):
+                verdict = _ask(run, row, mine[github_id])
+            first_sight = run.count_seen(github_id, verdict)
+            if verdict is not None and (first_sight or not run.job.dry_run):
+                changes.append(verdict)
+    _apply(run, changes, fresh)
+    if changes:
+        run.lease.progress(
+            "reading repositories", len(run.seen), run.lease.job.total, changes[-1].name
+        )
+
+
+def _ask(run: Run, row: RepositoryRow, mine: MirrorRepository) -> Change | None:
+    """The list is older than the mirror: the repository itself has the last word."""
+    answer = _evidence(run, mine)
+    if not isinstance(answer, RepositoryRow):
+        run.failed(
+            row.full_name, "confirm", "unknown", "Its own page could not be read: left as it was."
+        )
+        return None
+    verdict = compare(answer, mine, run.context, proven=True)
+    return verdict if isinstance(verdict, Change) else None
+
+
+def _apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) -> None:
+    """Writes the changes; those that lost a race are compared again with what is there now."""
+    if run.job.dry_run:
+        run.proposed(changes)
+        return
+    with run.phase("update"):
+        for _ in range(RACES):
+            if not changes:
+                return
+            with run.lease.writing():
+                applied = mirror.apply(changes, run.author)
+            run.applied(applied)
+            if not applied.conflicts:
+                return
+            log.warning("mirror.conflict", github_ids=sorted(applied.conflicts))
+            mine = mirror.read(applied.conflicts)
+            again = (
+                compare(rows[github_id], mine.get(github_id), run.context, proven=True)
+                for github_id in applied.conflicts
+                if github_id in rows
+            )
+            changes = [change for change in again if isinstance(change, Change)]
+    for change in changes:
+        run.failed(
+            change.name,
+            "update",
+            "database",
+            "Somebody else kept writing it: left for the next run.",
+        )
+
+
+# --- what the list lacked -------------------------------------------------------------------------
+
+
+def _settle_absent(run: Run) -> None:
+    """Asks each repository that a whole listing lacked what became of it (R7.2)."""
+    absent = sorted(mirror.present_ids(run.job.installation_id) - run.seen)
+    for done, batch in enumerate(_batches(absent)):
+        changes: list[Change] = []
+        for mine in mirror.read(batch).values():
+            run.lease.progress(
+                "checking absentees", done * BATCH + len(changes), len(absent), mine.name
+            )
+            with run.phase("fetch"):
+                evidence = _evidence(run, mine)
+            change = compare_absent(mine, evidence, run.context)
+            run.count_absent(change)
+            if evidence in (Evidence.BLOCKED, Evidence.UNAVAILABLE):
+                run.failed(
+                    f"{mine.owner}/{mine.name}",
+                    "verify",
+                    "network" if evidence is Evidence.UNAVAILABLE else "unknown",
+                    "GitHub's list lacked it and its own page did not say what became of it: left as it was.",
+                )
+            if change is not None:
+                changes.append(change)
+        _apply(run, changes, {})
+
+
+def _evidence(run: Run, mine: MirrorRepository) -> RepositoryRow | Evidence:
+    """What GitHub says of one repository, asked by name and, where the name leads elsewhere, by id."""
+    try:
+        row = run.client.get_repository(mine.owner, mine.name) if mine.name_is_current else None
+        if row is None or row.github_id != mine.github_id:
+            # The name belongs to another now: only the id can tell.
+            row = run.client.get_repository_by_id(mine.github_id)
+    except LegallyBlocked:
+        return Evidence.BLOCKED
+    except Forbidden:
+        return Evidence.FORBIDDEN
+    except GitHubError as error:
+        if error.is_evidence_of_absence:
+            return Evidence.NOT_FOUND
+        if error.category in ("authentication", "rate_limit"):
+            raise  # it says something about us and nothing about the repository
+        return Evidence.UNAVAILABLE
+    return row if row.github_id == mine.github_id else Evidence.UNAVAILABLE
+
+
+# --- one repository -------------------------------------------------------------------------------
+
+
+def _read_one(run: Run) -> None:
+    owner, _, name = run.job.repository.partition("/")
+    run.lease.progress("reading one repository", 0, 1, run.job.repository)
+    known = mirror.read_named(owner, name)
+    row: RepositoryRow | None = None
+    try:
+        with run.phase("fetch"):
+            row = run.client.get_repository(owner, name)
+    except GitHubError as error:
+        if known is None or not error.is_evidence_of_absence:
+            raise
+    if row is not None and (known is None or known.github_id == row.github_id):
+        _settle_one(run, row)
+    elif known is not None:
+        _settle_known(run, known)
+    with run.phase("verify"):
+        run.verified(verification.verify_repositories(run, complete=False))
+
+
+def _settle_one(run: Run, row: RepositoryRow) -> None:
+    mine = mirror.read([row.github_id]).get(row.github_id)
+    if mine is None and run.context.repository_selection == "selected":
+        run.failed(
+            row.full_name,
+            "create",
+            "validation",
+            "It is not in the selection of this installation as far as we know: sync the whole list.",
+        )
+        return
+    if row.owner_id not in (None, run.context.account_id):
+        change = compare_absent(mine, row, run.context) if mine else None
+        run.count_absent(change)
+    else:
+        verdict = compare(row, mine, run.context, proven=True)
+        change = verdict if isinstance(verdict, Change) else None
+        run.count_seen(row.github_id, change)
+    _apply(run, [change] if change else [], {row.github_id: row})
+
+
+def _settle_known(run: Run, known: MirrorRepository) -> None:
+    change = compare_absent(known, _evidence(run, known), run.context)
+    run.count_absent(change)
+    _apply(run, [change] if change else [], {})
+
+
+def _batches(ids: Sequence[int]) -> Iterator[list[int]]:
+    rest = iter(ids)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

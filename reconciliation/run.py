@@ -1,0 +1,225 @@
+"""What one run knows and counts while it goes on; the conductor moves it, nothing else does."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from reconciliation.diff import Context
+from syncsvc import clock, connect
+from syncsvc.connect import Connection
+from syncsvc.github.client import GitHubClient, RepositorySource
+from syncsvc.github.payloads import BadRecord
+from syncsvc.jobs import Lease, Outcome
+from syncsvc.mirror import Applied, Author
+from syncsvc.models import Installation, SyncJob
+from syncsvc.plan import Change, Operation
+
+Item = TypeVar("Item")
+
+PLAN_SHOWN: Final = 1000
+FAILURES_SHOWN: Final = 200
+
+
+class Run:
+    """The figures of a run. `seen` holds every repository id that the listing named."""
+
+    connection: Connection | None = None
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.job: SyncJob = lease.job
+        self.seen: set[int] = set()
+        installation: Installation = lease.job.installation
+        now = clock.now()
+        self.baseline = installation.last_listed_at is None
+        self.context = Context(
+            installation_id=installation.pk,
+            account_id=installation.account_id,
+            now=now,
+            grace=timedelta(seconds=lease.settings.grace_seconds),
+            repository_selection=installation.repository_selection,
+            unmanaged_policy=lease.settings.unmanaged_policy,
+            baseline=self.baseline,
+        )
+        self.author = Author(trigger=lease.job.trigger, job_id=lease.job.pk, now=now)
+        self._started = time.monotonic()
+        self._seconds: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._kinds: Counter[str] = Counter()
+        self._discrepant = 0
+        self._absent = 0
+        self._failures: list[dict[str, Any]] = []
+        self._plan: list[dict[str, Any]] = []
+        self._verification: dict[str, Any] = {}
+        self._listed = False
+        self._source: RepositorySource | None = None
+
+    @property
+    def client(self) -> GitHubClient:
+        """The connection's client; there is one as long as the run is being conducted."""
+        if self.connection is None:
+            raise RuntimeError("the run is not connected")
+        return self.connection.client
+
+    def source(self) -> RepositorySource:
+        """The list that holds all repositories of this account, asked for once."""
+        if self._source is None:
+            self._source = connect.source_of(self.job.installation, self.client)
+        return self._source
+
+    # --- time -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the seconds inside to the phase."""
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.monotonic() - before
+
+    def timed(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, with the time spent waiting for each added to the phase."""
+        iterator = iter(items)
+        while True:
+            with self.phase(name):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    # --- counts -----------------------------------------------------------------------------------
+
+    def count_seen(self, github_id: int, change: Change | None) -> bool:
+        """Counts one repository that GitHub showed; a second sight of it counts no second time.
+
+        Returns whether it was the first.
+        """
+        if github_id in self.seen:
+            return False
+        self.seen.add(github_id)
+        if change is None:
+            self._counts["unchanged"] += 1
+        else:
+            self._note(change)
+        return True
+
+    def count_absent(self, change: Change | None) -> None:
+        """Counts one repository that the mirror had and the listing lacked."""
+        self._absent += 1
+        if change is not None:
+            self._note(change)
+
+    def _note(self, change: Change) -> None:
+        if change.is_discrepancy and not self.baseline:
+            self._discrepant += 1
+            self._kinds.update(str(kind) for kind in change.kinds)
+
+    def applied(self, applied: Applied) -> None:
+        """Counts what a batch changed."""
+        self._counts["created"] += applied.created
+        self._counts["updated"] += applied.updated
+        self._counts["deleted"] += applied.deleted
+
+    def proposed(self, changes: Sequence[Change]) -> None:
+        """Counts and keeps what a dry run would change."""
+        names = {
+            Operation.CREATE: "created",
+            Operation.UPDATE: "updated",
+            Operation.DELETE: "deleted",
+        }
+        for change in changes:
+            self._counts[names[change.operation]] += 1
+            if len(self._plan) < PLAN_SHOWN:
+                self._plan.append(
+                    {
+                        "operation": str(change.operation),
+                        "github_id": change.github_id,
+                        "repository": change.name,
+                        "types": [str(kind) for kind in change.kinds],
+                        "before": _plain(change.before),
+                        "after": _plain(change.after),
+                    }
+                )
+
+    def put_aside(self, records: Iterable[BadRecord]) -> None:
+        """Notes records that could not be read; they are there, so they are not absent (P30)."""
+        for record in records:
+            if record.github_id is not None:
+                self.seen.add(record.github_id)
+            self.failed(
+                str(record.github_id or f"record {record.index}"),
+                "read",
+                "validation",
+                f"GitHub's record has an unusable {record.field}: {record.reason}.",
+            )
+
+    def failed(self, item: str, operation: str, category: str, message: str) -> None:
+        """Notes something that went wrong without ending the run (R5.6)."""
+        if any(
+            known["item"] == item and known["operation"] == operation for known in self._failures
+        ):
+            return
+        self._counts["errors"] += 1
+        if len(self._failures) < FAILURES_SHOWN:
+            self._failures.append(
+                {
+                    "item": item,
+                    "operation": operation,
+                    "category": category,
+                    "message": message,
+                    "at": clock.now().isoformat(),
+                }
+            )
+
+    def listed_whole(self) -> None:
+        """Says that the listing was whole: every repository it named was seen at this run's time."""
+        self._listed = True
+
+    def verified(self, result: dict[str, Any]) -> None:
+        """Keeps what verification found (R8.1)."""
+        self._verification = result
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    @property
+    def accuracy(self) -> float | None:
+        """Matched / compared, before repair; None for the first run, and when the list was not whole."""
+        compared = len(self.seen) + self._absent
+        if self.baseline or not compared or not self._listed:
+            return None
+        return (compared - self._discrepant) / compared
+
+    def outcome(self) -> Outcome:
+        """Everything that the job keeps of this run."""
+        total = time.monotonic() - self._started
+        phases = ("fetch", "compare", "update", "verify")
+        usage = self.connection.usage() if self.connection else {}
+        return Outcome(
+            counts={
+                "repositories": {
+                    name: self._counts[name]
+                    for name in ("created", "updated", "unchanged", "deleted", "errors")
+                }
+            },
+            api={"requests": 0, "not_modified": 0, "graphql_points": 0} | usage,
+            phases_seconds={name: round(self._seconds[name], 4) for name in phases}
+            | {"total": round(total, 4)},
+            discrepancies=dict(self._kinds),
+            verification=self._verification,
+            failures=tuple(self._failures),
+            plan=tuple(self._plan),
+            accuracy=self.accuracy,
+            listed_at=self.context.now if self._listed else None,
+        )
+
+
+def _plain(values: Any) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if hasattr(value, "isoformat") else value
+        for name, value in values.items()
+    }

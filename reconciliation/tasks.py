@@ -1,0 +1,14 @@
+"""Celery's way in: shells of a few lines that take ids only."""
+
+from celery import shared_task
+
+from reconciliation import conductor
+from syncsvc import jobs
+
+
+@shared_task(name=jobs.RUN_JOB)
+def run_job(job_id: str) -> None:
+    """Runs the job if it is still to be had; a second message for it changes nothing."""
+    lease = jobs.claim(job_id)
+    if lease is not None:
+        conductor.execute(lease)

@@ -1,0 +1,143 @@
+"""Turns the settings into clients that speak to GitHub, with our database behind them.
+
+The only module that reads `GITHUB_*`; credentials leave it only inside clients.
+"""
+
+import random
+from functools import cache, partial
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+
+from syncsvc import clock, conf, policy
+from syncsvc.github.auth import AppAuth, Auth, InstallationAuth, TokenAuth, load_private_key
+from syncsvc.github.budget import BudgetGuard, BudgetState
+from syncsvc.github.client import AppClient, GitHubClient, RepositorySource
+from syncsvc.github.errors import ConfigurationError, Forbidden, GitHubError
+from syncsvc.github.memory import MemoryBudgetStore, MemoryEtagStore
+from syncsvc.github.transport import Transport
+from syncsvc.models import Installation
+from syncsvc.stores import DatabaseBudgetStore, DatabaseEtagStore, DatabaseTokenStore
+
+
+def has_app() -> bool:
+    """Whether a GitHub App is configured (R2.1)."""
+    return bool(settings.GITHUB_APP_ID or settings.GITHUB_APP_PRIVATE_KEY)
+
+
+def has_token() -> bool:
+    """Whether a personal access token is configured (R2.1)."""
+    return bool(settings.GITHUB_TOKEN)
+
+
+def token_owner() -> str:
+    """The account that the token is to mirror; empty when it is the token's own."""
+    return str(settings.GITHUB_OWNER)
+
+
+class Connection:
+    """A client for one installation, together with what it needed to get there."""
+
+    def __init__(self, client: GitHubClient, app: AppClient | None = None) -> None:
+        self.client = client
+        self._app = app
+
+    def usage(self) -> dict[str, int]:
+        """Requests, 304s, retries and bytes so far, those for the token included (R12.1)."""
+        snapshots = [each.usage.snapshot() for each in (self.client, self._app) if each]
+        names = ("requests", "not_modified", "retries", "bytes")
+        return {name: sum(getattr(snapshot, name) for snapshot in snapshots) for name in names}
+
+    def close(self) -> None:
+        """Saves budgets and pages, and gives the connections back."""
+        try:
+            self.client.close()
+        finally:
+            if self._app is not None:
+                self._app.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def app_client() -> AppClient:
+    """GitHub as the App itself sees it; raises `ConfigurationError` when the key is no key."""
+    return AppClient(_transport(_spare_budget(), 1), _app_auth(*_app_settings()))
+
+
+def token_client() -> GitHubClient:
+    """GitHub as the personal access token sees it."""
+    transport = _transport(_spare_budget(), 1)
+    return GitHubClient(transport, TokenAuth(settings.GITHUB_TOKEN), MemoryEtagStore())
+
+
+def connection_for(installation: Installation, trigger: str) -> Connection:
+    """GitHub as this installation sees it, within the budget that `trigger` may spend (R4.2)."""
+    tuned = conf.for_installation(installation)
+    kept = partial(policy.reserve, trigger=trigger, settings=tuned)
+    budget = BudgetGuard(DatabaseBudgetStore(installation.pk), kept, clock.now, random.random)
+    app = None
+    auth: Auth
+    if installation.mode == Installation.Mode.APP:
+        app = app_client()
+        auth = InstallationAuth(
+            app, installation.github_id, DatabaseTokenStore(installation.pk), clock.now
+        )
+    elif has_token():
+        auth = TokenAuth(settings.GITHUB_TOKEN)
+    else:
+        raise ConfigurationError(
+            "This account is reached by a token, and GITHUB_TOKEN is not set. Set it and try again."
+        )
+    transport = _transport(budget, tuned.concurrency)
+    return Connection(GitHubClient(transport, auth, DatabaseEtagStore(installation.pk)), app)
+
+
+def source_of(installation: Installation, client: GitHubClient) -> RepositorySource:
+    """Which list holds all repositories of the account that these credentials may see."""
+    if installation.mode == Installation.Mode.APP:
+        return RepositorySource.installation()
+    if installation.account_type == Installation.AccountType.ORGANIZATION:
+        return RepositorySource.organization(installation.account_login)
+    try:
+        own = client.get_authenticated_user().github_id == installation.account_id
+    except Forbidden:  # some tokens speak for no user
+        own = False
+    if own:
+        return RepositorySource.authenticated_user()
+    return RepositorySource.user(installation.account_login)
+
+
+def says_access_ended(error: GitHubError) -> bool:
+    """Whether a failure hints that the installation is no longer what we think it is."""
+    return error.kind in ("suspended", "not_found", "authentication")
+
+
+def _app_settings() -> tuple[str, str]:
+    for name in ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"):
+        if not getattr(settings, name):
+            raise ConfigurationError(f"{name} is not set: a GitHub App needs its id and its key.")
+    return settings.GITHUB_APP_ID, settings.GITHUB_APP_PRIVATE_KEY
+
+
+@cache
+def _app_auth(app_id: str, key: str) -> AppAuth:
+    # Kept for the life of the process: reading the key costs more than signing with it.
+    return AppAuth(app_id, load_private_key(key), clock.now)
+
+
+def _spare_budget() -> BudgetGuard:
+    return BudgetGuard(MemoryBudgetStore(BudgetState()), 0, clock.now, random.random)
+
+
+def _transport(budget: BudgetGuard, concurrency: int) -> Transport:
+    return Transport(settings.GITHUB_API_URL, budget, clock=clock.now, concurrency=concurrency)

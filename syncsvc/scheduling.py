@@ -1,0 +1,63 @@
+"""Asks for every sync that is due, and keeps the periodic tasks that beat runs (R3.4)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Q
+
+from syncsvc import clock, conf, schedule
+from syncsvc.models import Installation, SyncJob
+from syncsvc.service import SyncService
+
+AT_ONCE: Final = 200
+
+#: The periodic tasks and their seconds, as first installed; operators may change them in the admin.
+PERIODIC: Final[Mapping[str, int]] = {
+    "syncsvc.request_due_syncs": 10,
+    "syncsvc.ring_waiting_jobs": 10,
+    "syncsvc.discover": 600,
+}
+
+
+def request_due() -> int:
+    """Asks for a sync of every active installation whose time has come and sets its next time, both
+    or neither. Two schedulers at once share the work. Returns how many were asked for."""
+    now = clock.now()
+    with transaction.atomic():
+        due = list(
+            Installation.objects.select_for_update(skip_locked=True)
+            .filter(
+                Q(next_scheduled_at__lte=now) | Q(next_scheduled_at__isnull=True),
+                status=Installation.Status.ACTIVE,
+            )
+            .order_by("next_scheduled_at")[:AT_ONCE]
+        )
+        for installation in due:
+            interval = conf.for_installation(installation).interval
+            installation.next_scheduled_at = schedule.next_run(
+                installation.account_id, now, interval
+            )
+        Installation.objects.bulk_update(due, ["next_scheduled_at"])
+        for installation in due:
+            first = installation.last_listed_at is None
+            SyncService.request(
+                installation.pk,
+                SyncJob.Trigger.INITIAL if first else SyncJob.Trigger.CRON,
+                mode=SyncJob.Mode.FULL if first else SyncJob.Mode.INCREMENTAL,
+            )
+    return len(due)
+
+
+def install_periodic_tasks(**_: Any) -> None:
+    """Creates the periodic tasks that are missing; those that an operator changed stay as they are."""
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: PLC0415
+
+    for task, seconds in PERIODIC.items():
+        every, _created = IntervalSchedule.objects.get_or_create(
+            every=seconds, period=IntervalSchedule.SECONDS
+        )
+        PeriodicTask.objects.get_or_create(
+            name=task,
+            defaults={"task": task, "interval": every, "expire_seconds": max(30, seconds)},
+        )

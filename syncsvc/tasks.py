@@ -1,0 +1,32 @@
+"""Celery's way in: shells of a few lines."""
+
+import structlog
+from celery import shared_task
+
+from syncsvc import connect, discovery, jobs, scheduling
+from syncsvc.github.errors import GitHubError
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="syncsvc.request_due_syncs")
+def request_due_syncs() -> None:
+    """Asks for every sync that is due."""
+    scheduling.request_due()
+
+
+@shared_task(name="syncsvc.ring_waiting_jobs")
+def ring_waiting_jobs() -> None:
+    """Finds the jobs whose message was lost or whose worker died."""
+    jobs.ring_waiting()
+
+
+@shared_task(name="syncsvc.discover")
+def discover() -> None:
+    """Looks for new, suspended and removed installations."""
+    if not (connect.has_app() or connect.has_token()):
+        return
+    try:
+        discovery.discover()
+    except GitHubError as error:
+        log.warning("discovery.failed", kind=error.kind, sentence=error.sentence)
