@@ -1,6 +1,15 @@
 """Which address leads where; each app keeps its own list."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("syncsvc.api.urls")),
+    path("", include("syncsvc.urls")),
+]
+
+handler400 = "syncsvc.error_pages.bad_request"
+handler403 = "syncsvc.error_pages.forbidden"
+handler404 = "syncsvc.error_pages.not_found"
+handler500 = "syncsvc.error_pages.server_error"

@@ -12,7 +12,6 @@ forbidden but absent. Staff see everything. What a role may do (R19.2):
 
 from typing import Any, Final
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Greatest
 
@@ -102,5 +101,5 @@ def latest_jobs(shown: list[Installation]) -> dict[int, SyncJob]:
     return {job.installation_id: job for job in ended}
 
 
-def _member_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Membership, int]:
+def _member_of(user: Viewer) -> QuerySet[Membership, int]:
     return Membership.objects.filter(user_id=user.pk).values_list("installation_id", flat=True)

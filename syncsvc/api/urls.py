@@ -1,0 +1,25 @@
+"""The addresses of the API, its schema and its documentation."""
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from syncsvc.api import views
+
+router = SimpleRouter(use_regex_path=False)
+router.register("installations", views.InstallationView, basename="installation")
+router.register("jobs", views.JobView, basename="job")
+router.register("repositories", views.RepositoryView, basename="repository")
+
+v1: list[URLPattern | URLResolver] = [
+    path("auth/token/", views.TokenView.as_view(), name="token"),
+    path("auth/token/refresh/", views.RefreshView.as_view(), name="token-refresh"),
+    path("", include(router.urls)),
+]
+
+app_name = "api"
+urlpatterns = [
+    path("v1/", include(v1)),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+]
