@@ -1,12 +1,15 @@
 """What makes a change a change: it holds the lock, moves the clock and is known by name.
 
-Hides the registry from which remote control and activity pick changes.
+Hides the registry from which remote control picks changes, and how they are reported so
+that a history can repeat them.
 """
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from inspect import Parameter, signature
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from syncsvc.simulator.records import Change
 from syncsvc.simulator.state import State
 
 P = ParamSpec("P")
@@ -24,10 +27,28 @@ def change(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P]
     @wraps(method)
     def changed(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self.lock:
-            self.tick()
+            at = self.tick()
+            self.changing += 1
             try:
-                return method(self, *args, **kwargs)
+                result = method(self, *args, **kwargs)
             finally:
+                self.changing -= 1
                 self.revision += 1
+            # A change within a change is repeated by the outer one.
+            if self.on_change is not None and not self.changing:
+                arguments = _named(method, self, *args, **kwargs)
+                self.on_change(Change(at, method.__name__, arguments))
+            return result
 
     return changed
+
+
+def _named(method: Callable[..., object], *args: object, **kwargs: object) -> dict[str, Any]:
+    """The arguments of a call by name, those in `**fields` among them."""
+    form = signature(method)
+    bound = form.bind(*args, **kwargs).arguments
+    bound.pop("self")
+    for parameter in form.parameters.values():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            bound |= bound.pop(parameter.name, {})
+    return bound

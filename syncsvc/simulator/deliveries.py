@@ -85,6 +85,7 @@ class Deliveries:
         self._now = now
         self._random = Random(f"deliveries {world.seed}")
         self._log: list[Delivery] = []
+        self._last_id = int(now()) * 1000
         self._waiting: deque[_Attempt] = deque()
         self._changed = Condition()
         self._busy = self._paused = self._stopped = False
@@ -250,10 +251,11 @@ class Deliveries:
         )
 
     def _timed_out(self, attempt: _Attempt) -> Delivery:
-        with self._world.lock:
-            number = self._world.next_id("delivery", 9_000_000_000)
+        # Its own chance: the world's must not depend on when a thread gets to run. The ids
+        # begin at the present time, so that they grow over restarts too.
+        self._last_id += self._random.randrange(1, 50)
         return Delivery(
-            id=number,
+            id=self._last_id,
             hook_id=attempt.hook.id,
             event=attempt.event,
             redelivery=attempt.redelivery,

@@ -53,6 +53,16 @@ class Telling(State):
             payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
         self._tell(event, action, payload, installation, repository_id=repository.id, owner=owner)
 
+    def tell_push(self, repository: Repository, before: str) -> None:
+        """Tell of a commit pushed to the default branch (`push`)."""
+        owner, actor = self.accounts[repository.owner_id], self.actor()
+        self.tell_repository(
+            None,
+            repository,
+            event="push",
+            **payloads.push(repository, owner, actor, before, self.api_url),
+        )
+
     def tell_installation(
         self,
         action: str,
@@ -63,7 +73,7 @@ class Telling(State):
         """Tell the App about its own installation (it need not subscribe to hear of it)."""
         payload: dict[str, Any] = {
             "action": action,
-            "installation": self._installation(installation),
+            "installation": self._installation(installation, action),
         }
         if repositories is not None:
             payload["repositories"] = self._short(repositories)
@@ -80,7 +90,7 @@ class Telling(State):
         """Tell the App which repositories it gained or lost (`installation_repositories`)."""
         payload = {
             "action": action,
-            "installation": self._installation(installation),
+            "installation": self._installation(installation, action),
             "repository_selection": installation.selection,
             "repositories_added": self._short(added),
             "repositories_removed": self._short(removed),
@@ -114,9 +124,13 @@ class Telling(State):
                 target["organization"] = payloads.simple_organization(account, self.api_url)
             self._tell_app("installation_target", target, installation)
 
-    def _installation(self, installation: Installation) -> dict[str, Any]:
+    def _installation(self, installation: Installation, action: str) -> dict[str, Any]:
         account = self.accounts[installation.account_id]
-        return payloads.installation(installation, account, self.app, self.actor(), self.api_url)
+        shown = payloads.installation(installation, account, self.app, self.actor(), self.api_url)
+        if action not in {"suspend", "unsuspend"}:
+            # GitHub's examples: these two carry times as text, all others as numbers.
+            shown |= {"created_at": installation.created_at, "updated_at": installation.updated_at}
+        return shown
 
     def _short(self, repositories: Iterable[Repository]) -> list[dict[str, Any]]:
         return [payloads.short_repository(r, self.full_name(r)) for r in repositories]

@@ -18,6 +18,7 @@ from syncsvc.simulator.records import (
 )
 from syncsvc.simulator.records import Repository as Repo
 
+APP_HOOK_ID = 500_000_000
 PERMISSION_LEVELS = ("read", "write", "admin")
 
 
@@ -68,10 +69,10 @@ class InstallationChanges(Telling):
         found = self.account(account)
         if self.installation_of(found) is not None:
             raise WorldError(f"The App is installed on {found.login} already.")
-        number = self.next_id("installation", 40_000_000)
-        installation = Installation(number, found.id, self.time, self.time)
+        installation = Installation(0, found.id, self.time, self.time)
         self._select(installation, selection, repositories)
-        self.installations[number] = installation
+        installation.id = self.next_id("installation", 40_000_000)
+        self.installations[installation.id] = installation
         self.revision += 1
         if told:
             self.tell_installation(
@@ -177,7 +178,9 @@ class InstallationChanges(Telling):
     def set_app_hook(self, url: str, secret: str) -> Hook:
         """Where the App's webhooks go; replaces what was set before."""
         self.hooks = {i: h for i, h in self.hooks.items() if h.organization_id is not None}
-        return self._add_hook(Hook(0, url, secret, ("*",), self.time, self.time))
+        hook = Hook(APP_HOOK_ID, url, secret, ("*",), self.time, self.time)
+        self.hooks[hook.id] = hook
+        return hook
 
     @change
     def add_organization_hook(
@@ -187,19 +190,16 @@ class InstallationChanges(Telling):
         account = self.account(organization)
         if account.type != "Organization":
             raise WorldError(f"{account.login} is no organization.")
-        hook = Hook(0, url, secret, tuple(events), self.time, self.time, account.id)
-        return self._add_hook(hook)
+        number = self.next_id("hook", APP_HOOK_ID)
+        hook = Hook(number, url, secret, tuple(events), self.time, self.time, account.id)
+        self.hooks[number] = hook
+        return hook
 
     # Helpers
 
     def app_hook(self) -> Hook | None:
         """The App's own hook, if one was set."""
         return next((h for h in self.hooks.values() if h.organization_id is None), None)
-
-    def _add_hook(self, hook: Hook) -> Hook:
-        hook.id = self.next_id("hook", 500_000_000)
-        self.hooks[hook.id] = hook
-        return hook
 
     def _select(
         self, installation: Installation, selection: Selection, repositories: Iterable[int | str]

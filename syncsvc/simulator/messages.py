@@ -61,7 +61,7 @@ class Answer:
     """Run when the answer has been sent."""
 
 
-class Refusal(Exception):  # noqa: N818 (it is an answer, not a failure)
+class Refusal(Exception):
     """An answer that is an error, in GitHub's form."""
 
     def __init__(

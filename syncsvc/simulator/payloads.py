@@ -245,6 +245,50 @@ def repository(repository: Repository, owner: Account, api: str) -> dict[str, An
     }
 
 
+def push(
+    repository_: Repository, owner: Account, actor: Account, before: str, api: str
+) -> dict[str, Any]:
+    """What a `push` event says beside its sender; its repository has times as numbers."""
+    branch, after = repository_.default_branch, repository_.head_sha
+    html_url = f"{HTML_URL}/{owner.login}/{repository_.name}"
+    email = f"{actor.id}+{actor.login}@users.noreply.github.com"
+    commit = {
+        "id": after,
+        "tree_id": after[::-1],
+        "distinct": True,
+        "message": f"Change number {repository_.pushes}",
+        "timestamp": rfc3339(repository_.pushed_at),
+        "url": f"{html_url}/commit/{after}",
+        "author": {"name": actor.name, "email": email, "username": actor.login},
+        "committer": {"name": actor.name, "email": email, "username": actor.login},
+        "added": [],
+        "removed": [],
+        "modified": ["README.md"],
+    }
+    shown = repository(repository_, owner, api)
+    shown["owner"] = {"name": owner.login, "email": None, **shown["owner"]}
+    shown |= {
+        "created_at": repository_.created_at,
+        "pushed_at": repository_.pushed_at,
+        "stargazers": repository_.stars,
+        "master_branch": branch,
+    }
+    return {
+        "ref": f"refs/heads/{branch}",
+        "before": before,
+        "after": after,
+        "repository": shown,
+        "pusher": {"name": actor.login, "email": email},
+        "created": False,
+        "deleted": False,
+        "forced": False,
+        "base_ref": None,
+        "compare": f"{html_url}/compare/{before[:12]}...{after[:12]}",
+        "commits": [commit],
+        "head_commit": commit,
+    }
+
+
 def full_repository(repository_: Repository, owner: Account, api: str) -> dict[str, Any]:
     """What `GET /repos/{owner}/{repo}` adds to a listed repository (`full-repository`)."""
     extra: dict[str, Any] = {

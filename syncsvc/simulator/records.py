@@ -7,6 +7,7 @@ seconds since the epoch, as GitHub's own times have no fractions.
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha1
 from typing import Any, Literal
 
 AccountType = Literal["Organization", "User"]
@@ -90,6 +91,7 @@ class Repository:
     license: str | None = None
     blocked: str | None = None
     blocked_at: int = 0
+    pushes: int = 0
     revision: int = 0
 
     @property
@@ -98,6 +100,11 @@ class Repository:
         if self.legacy_id:
             return legacy_node_id("Repository", self.id)
         return node_id("R", self.id)
+
+    @property
+    def head_sha(self) -> str:
+        """The newest commit of the default branch."""
+        return sha1(f"{self.id} {self.pushes}".encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(slots=True)
@@ -146,6 +153,15 @@ class Hook:
     organization_id: int | None = None
     """None: the App's hook."""
     active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was made: when (epoch seconds), which, and with what arguments."""
+
+    at: int
+    name: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,10 +60,10 @@ class RepositoryChanges(Telling):
         account = self.account(owner)
         self._require_free(account, name)
         self._require_visibility(visibility)
-        number = repository_id or self.next_id("wide", max(self.repositories, default=0))
-        if number in self.repositories:
-            raise WorldError(f"Repository id {number} is taken.")
         values = self._checked(fields)
+        if repository_id in self.repositories:
+            raise WorldError(f"Repository id {repository_id} is taken.")
+        number = repository_id or self.next_id("wide", max(self.repositories, default=0))
         repository = Repository(number, account.id, name, self.time, self.time, self.time)
         repository.visibility = visibility
         for key, value in values.items():
@@ -208,6 +208,8 @@ class RepositoryChanges(Telling):
         repository.size += self.random.randrange(1, 20)
         self._touch(repository)
         repository.pushed_at = repository.updated_at
+        before, repository.pushes = repository.head_sha, repository.pushes + 1
+        self.tell_push(repository, before)
         return repository
 
     @change

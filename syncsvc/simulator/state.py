@@ -13,6 +13,7 @@ from typing import Any
 from syncsvc.simulator.records import (
     Account,
     App,
+    Change,
     Event,
     Hook,
     Installation,
@@ -24,6 +25,7 @@ from syncsvc.simulator.records import (
 BASE_TIME = 1_748_779_200
 """2025-06-01T12:00:00Z: the moment at which a world begins unless another is given."""
 
+APP_ID = 1
 RECENT_EVENTS = 2_000
 KEPT_LISTINGS = 64
 
@@ -50,13 +52,15 @@ class State:
         self.events: deque[Event] = deque(maxlen=RECENT_EVENTS)
         self.on_event: Callable[[Event], None] | None = None
         self.app = App(
-            id=self.random.randrange(100_000, 999_999),
+            id=APP_ID,
             slug="repository-mirror",
             name="Repository Mirror",
             client_id=f"Iv23li{self.random.getrandbits(56):014x}",
             owner_id=0,
             created_at=base_time - 400 * 86_400,
         )
+        self.on_change: Callable[[Change], None] | None = None
+        self.changing = 0
         self._clock: Callable[[], float] | None = None
         self._by_login: dict[str, int] = {}
         self._by_name: dict[tuple[str, str], int] = {}
