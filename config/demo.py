@@ -12,7 +12,6 @@ from pathlib import Path
 
 from config.embedded import kept_secret, var_dir
 
-APP_ID = "1"
 CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "GITHUB_API_URL")
 
 
@@ -21,11 +20,11 @@ def is_wanted(env: Mapping[str, str]) -> bool:
     return not any(env.get(name) for name in CREDENTIALS)
 
 
-def prepare() -> dict[str, str]:
+def prepare(*, app_id: str) -> dict[str, str]:
     """Makes the environment in which the product meets the simulator, and notes it for `recall`."""
     environment = {
         "GITHUB_API_URL": f"http://127.0.0.1:{_port()}",
-        "GITHUB_APP_ID": APP_ID,
+        "GITHUB_APP_ID": app_id,
         "GITHUB_APP_PRIVATE_KEY": str(_private_key_file()),
         "GITHUB_WEBHOOK_SECRET": kept_secret("demo/webhook_secret", lambda: secrets.token_hex(20)),
         "SYNC_DEMO": "1",

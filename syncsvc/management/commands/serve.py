@@ -4,18 +4,18 @@ What it starts, in which order, and what it tells people stands here; how proces
 in `config.supervisor`.
 """
 
-import contextlib
 import errno
 import gc
 import http.client
 import importlib
+import logging
 import os
 import socket
 import sys
 import time
-from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,9 +25,12 @@ from django.core.management.base import BaseCommand
 
 from config import administrator, demo, embedded, logs
 from config.supervisor import Service, Supervisor, SupervisorError
+from syncsvc import startup
+from syncsvc.simulator import World
 
 DEMO_SEED = 1
 DEMO_REPOSITORIES = 60
+DEMO_ACTIVITY_SECONDS = 15.0
 READY_SECONDS = 120.0
 ASK_SECONDS = 0.1
 
@@ -42,16 +45,11 @@ class Command(BaseCommand):
     help = "Serves everything: web, worker and beat. This is what `make run` runs."
     requires_system_checks = ()
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Only where to listen; the rest is settings."""
-        parser.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1")
-        parser.add_argument("--port", type=int, default=settings.PORT)
-
     def handle(self, *_args: Any, **options: Any) -> None:
         """Runs until Ctrl-C or SIGTERM; a start that fails is one sentence and exit code 1."""
         try:
             supervisor = Supervisor(settings.VAR_DIR, verbose=options["verbosity"] > 1)
-            listener = _listen(options["host"], options["port"])
+            listener = _listen(os.environ.get("HOST") or "127.0.0.1", settings.PORT)
             _serve(supervisor, listener)
         except (ServeError, SupervisorError, embedded.EmbeddedDatabaseError) as error:
             sys.stderr.write(f"{error}\n")
@@ -61,11 +59,14 @@ class Command(BaseCommand):
 def _serve(supervisor: Supervisor, listener: socket.socket) -> None:
     try:
         if demo.is_wanted(os.environ):
-            _adopt(demo.prepare())
+            app = World.generate(DEMO_SEED, 0).app
+            _adopt(demo.prepare(app_id=str(app.id)))
             supervisor.start(_service("simulator", _simulator, serves_others=True))
         if settings.EMBEDDED:
             embedded.ensure_postgres()
-        supervisor.start(_service("prepare", _prepare, restart=False, speaks=True))
+        supervisor.start(
+            _service("prepare", partial(call_command, "prepare"), restart=False, speaks=True)
+        )
         _import_early()
         code = supervisor.wait_for("prepare")
         if code:
@@ -142,28 +143,18 @@ def _simulator() -> None:
         port=urlsplit(settings.GITHUB_API_URL).port,
         seed=DEMO_SEED,
         repos=DEMO_REPOSITORIES,
-        private_key_file=settings.GITHUB_APP_PRIVATE_KEY,
+        private_key_file=Path(settings.GITHUB_APP_PRIVATE_KEY),
         webhook_url=f"http://127.0.0.1:{settings.PORT}/webhooks/github/",
-        activity=True,
+        webhook_secret=settings.GITHUB_WEBHOOK_SECRET[0],
+        activity=DEMO_ACTIVITY_SECONDS,
     )
 
 
-def _prepare() -> None:
-    """The tables and the first administrator."""
-    from django.db import DatabaseError, connection  # noqa: PLC0415
-    from django.db.migrations.executor import MigrationExecutor  # noqa: PLC0415
-
-    try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            call_command("migrate", interactive=False, verbosity=0)
-        administrator.ensure()
-    except DatabaseError as error:
-        what = " ".join(str(error).split())
-        raise SystemExit(f"The database does not answer: {what}. Check DATABASE_URL.") from None
-
-
 def _web(listener: socket.socket) -> None:
+    # Asked before all are up, /readyz says 503: that is its job and no error to report.
+    logging.getLogger("django.request").addFilter(
+        lambda record: "/readyz" not in record.getMessage()
+    )
     os.environ["SYNC_LISTEN_FD"] = str(listener.fileno())
     sys.argv = ["gunicorn", "-c", "python:config.gunicorn_conf", "config.wsgi:application"]
     importlib.import_module("gunicorn.app.wsgiapp").run()
@@ -206,8 +197,8 @@ def _welcome(listener: socket.socket) -> None:
         f"  Mirrors:  {source}\n"
         f"  Ctrl-C stops everything; the data stays in {settings.VAR_DIR}.\n\n"
     )
-    with contextlib.suppress(ModuleNotFoundError):
-        importlib.import_module("syncsvc.startup").after_start()
+    if trouble := startup.after_start():
+        sys.stdout.write(f"{trouble}\n")
 
 
 def _is_ready(listener: socket.socket) -> bool:
