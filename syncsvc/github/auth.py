@@ -71,13 +71,13 @@ class TokenStore(Protocol):
     called by the thread that uses the client, never by its helpers.
     """
 
-    def load(self, installation_id: int) -> Credential | None:
+    def load(self, installation_id: int, /) -> Credential | None:
         """The token last saved, even if it has expired."""
 
-    def save(self, installation_id: int, credential: Credential) -> None:
+    def save(self, installation_id: int, credential: Credential, /) -> None:
         """Keep `credential` in place of what was there."""
 
-    def delete(self, installation_id: int) -> None:
+    def delete(self, installation_id: int, /) -> None:
         """Forget the token; it was refused."""
 
 

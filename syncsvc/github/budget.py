@@ -59,7 +59,7 @@ class BudgetStore(Protocol):
     def load(self) -> BudgetState:
         """The state last saved, an empty one at first."""
 
-    def save(self, state: BudgetState) -> None:
+    def save(self, state: BudgetState, /) -> None:
         """Keep `state` in place of what was there."""
 
 
@@ -205,9 +205,12 @@ class BudgetGuard:
             return error
 
     def succeeded(self) -> None:
-        """GitHub answered a request: the row of secondary limits, if any, has ended."""
-        if self._strikes:
-            with self._lock:
+        """GitHub answered a request: a pause that is over, and the row of limits, are history."""
+        if self._blocked_until is None and not self._strikes:
+            return
+        with self._lock:
+            if self._blocked_until is not None and self._blocked_until <= self._clock():
+                self._blocked_until = None
                 self._strikes = 0
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: N818  -- the names say what happened; all of them are GitHubErrors
+
 """What can go wrong between us and GitHub, as types.
 
 Hides which status, header and body stand behind each failure: callers ask the error for its

@@ -32,10 +32,10 @@ class EtagStore(Protocol):
     collect until `flush`.
     """
 
-    def get(self, url_key: str) -> StoredPage | None:
+    def get(self, url_key: str, /) -> StoredPage | None:
         """The page last stored for this address, if any."""
 
-    def put(self, url_key: str, page: StoredPage) -> None:
+    def put(self, url_key: str, page: StoredPage, /) -> None:
         """Keep `page` in place of what was there."""
 
     def flush(self) -> None:

@@ -23,7 +23,7 @@ _TOPICS: Final = ROW_FIELDS.index("topics")
 _ABSENT: Final = ROW_FIELDS.index("absent")
 
 
-class UnreadableRows(ValueError):  # noqa: N818
+class UnreadableRows(ValueError):
     """Stored bytes of another version, or damaged: the page has to be fetched anew."""
 
 

@@ -25,12 +25,21 @@ class Authorization(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone altogether: even unfollowed, `requests` would read their bodies whole
+    and stumble over malformed addresses while it prepares a next request that nobody asked for.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
+
+
 def new_session(pool_size: int) -> requests.Session:
     """A pooled session that threads can share: no cookies, no state that requests change.
 
     The environment is trusted for proxies and certificate bundles, never for credentials.
     """
-    session = requests.Session()
+    session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     adapter = HTTPAdapter(pool_connections=2, pool_maxsize=pool_size, max_retries=0)
     session.mount("https://", adapter)

@@ -15,7 +15,7 @@ _MAX_ID: Final = 2**63 - 1
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
-class InvalidRecord(ValueError):  # noqa: N818  (a verdict on a record, put aside more often than raised)
+class InvalidRecord(ValueError):
     """A record without a usable required field. `item` is what came; the text never shows it."""
 
     def __init__(self, field: str, reason: str, item: object) -> None:
@@ -31,7 +31,7 @@ class InvalidRecord(ValueError):  # noqa: N818  (a verdict on a record, put asid
         return value if is_id(value) else None
 
 
-class MalformedBody(ValueError):  # noqa: N818
+class MalformedBody(ValueError):
     """The answer as a whole is not what was asked for: cut JSON, or another shape."""
 
 
