@@ -7,6 +7,9 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requ
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
+# Tests and benchmarks keep away from your data, and need not survive a power cut.
+APART := SYNC_VAR_DIR="$(CURDIR)/var/test" SYNC_EMBEDDED_FSYNC=off
+
 # ARGS goes to pytest, to `manage.py serve` and to the benchmark: make test ARGS="-k policy"
 ARGS :=
 
@@ -28,7 +31,7 @@ run: runtime
 	@exec $(PY) manage.py serve $(ARGS)
 
 test: dev
-	@exec $(PY) -m pytest -n auto --maxprocesses=4 $(ARGS)
+	@$(APART) exec $(PY) -m pytest -n auto --maxprocesses=4 $(ARGS)
 
 lint: dev
 	$(PY) -m ruff check .
@@ -47,11 +50,11 @@ format: dev
 	$(PY) -m djlint templates --reformat --quiet
 
 bench: dev
-	@exec $(PY) -m tests.bench $(ARGS)
+	@$(APART) exec $(PY) -m tests.bench $(ARGS)
 
 e2e: dev
 	@$(call install,e2e)
-	@exec $(PY) -m pytest tests/browser $(ARGS)
+	@$(APART) exec $(PY) -m pytest tests/browser $(ARGS)
 
 contract-data: venv
 	@exec $(PY) tests/contract_data.py $(ARGS)

@@ -19,11 +19,11 @@ from kombu.utils.json import dumps, loads
 class Channel(filesystem.Channel):
     """Puts and takes by renaming."""
 
-    def _put(self, queue: str, message: Any, **_: Any) -> None:
+    def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]  # Kombu's two bases name it differently
         # Wall-clock nanoseconds keep the order over a restart of the machine.
         name = f"{time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
         draft = Path(self.processed_folder) / name
-        draft.write_bytes(str_to_bytes(dumps(message)))
+        draft.write_bytes(str_to_bytes(dumps(payload)))
         draft.rename(Path(self.data_folder_out) / name)
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002  Kombu's
