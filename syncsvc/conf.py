@@ -65,10 +65,11 @@ class SyncSettings:
 
 
 @cache
-def _defaults() -> SyncSettings:
+def defaults() -> SyncSettings:
+    """The settings of this process where nothing else is set."""
     return SyncSettings.from_environment()
 
 
 def for_installation(installation: Installation | None) -> SyncSettings:  # noqa: ARG001
     """The settings in force for one installation (R2.4)."""
-    return _defaults()
+    return defaults()

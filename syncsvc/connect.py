@@ -4,6 +4,7 @@ The only module that reads `GITHUB_*`; credentials leave it only inside clients.
 """
 
 import random
+from collections.abc import Callable
 from functools import cache, partial
 from types import TracebackType
 from typing import Self
@@ -71,12 +72,12 @@ class Connection:
 
 def app_client() -> AppClient:
     """GitHub as the App itself sees it; raises `ConfigurationError` when the key is no key."""
-    return AppClient(_transport(_spare_budget(), 1), _app_auth(*_app_settings()))
+    return AppClient(transport_for(_spare_budget(), 1), _app_auth(*_app_settings()))
 
 
 def token_client() -> GitHubClient:
     """GitHub as the personal access token sees it."""
-    transport = _transport(_spare_budget(), 1)
+    transport = transport_for(_spare_budget(), 1)
     return GitHubClient(transport, TokenAuth(settings.GITHUB_TOKEN), MemoryEtagStore())
 
 
@@ -98,7 +99,7 @@ def connection_for(installation: Installation, trigger: str) -> Connection:
         raise ConfigurationError(
             "This account is reached by a token, and GITHUB_TOKEN is not set. Set it and try again."
         )
-    transport = _transport(budget, tuned.concurrency)
+    transport = transport_for(budget, tuned.concurrency)
     return Connection(GitHubClient(transport, auth, DatabaseEtagStore(installation.pk)), app)
 
 
@@ -139,5 +140,8 @@ def _spare_budget() -> BudgetGuard:
     return BudgetGuard(MemoryBudgetStore(BudgetState()), 0, clock.now, random.random)
 
 
-def _transport(budget: BudgetGuard, concurrency: int) -> Transport:
-    return Transport(settings.GITHUB_API_URL, budget, clock=clock.now, concurrency=concurrency)
+def transport_for(
+    budget: BudgetGuard, concurrency: int, sleep: Callable[[float], object] | None = None
+) -> Transport:
+    """The way to the configured GitHub; raises `ConfigurationError` for an address that is none."""
+    return Transport(settings.GITHUB_API_URL, budget, clock=clock.now, concurrency=concurrency, sleep=sleep)

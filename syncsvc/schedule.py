@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def next_run(key: int, after: datetime, interval: timedelta) -> datetime:
@@ -12,8 +13,9 @@ def next_run(key: int, after: datetime, interval: timedelta) -> datetime:
     The offset within the interval is drawn from the key, so that a thousand installations spread
     evenly over it, and each keeps its place whatever else happens.
     """
-    step = interval.total_seconds()
+    # Whole microseconds: with floats the moment itself would sometimes count as "after" it.
+    step = interval // _MICROSECOND
     digest = hashlib.blake2b(str(key).encode(), digest_size=8).digest()
-    offset = int.from_bytes(digest) / 2**64 * step
-    passed = (after - _EPOCH).total_seconds() - offset
-    return _EPOCH + timedelta(seconds=(passed // step + 1) * step + offset)
+    offset = int.from_bytes(digest) % step
+    passed = (after - _EPOCH) // _MICROSECOND - offset
+    return _EPOCH + timedelta(microseconds=(passed // step + 1) * step + offset)

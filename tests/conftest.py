@@ -1,0 +1,95 @@
+"""What all tests share: a simulated GitHub, settings that point to it, and no surprises from outside."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from pytest_django import Settings
+
+from syncsvc import conf, connect, jobs
+from syncsvc.conf import SyncSettings
+from syncsvc.simulator import Simulator, World
+
+hypothesis_settings.register_profile("default", max_examples=100, deadline=None)
+hypothesis_settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(settings: Settings) -> None:
+    """Nothing outside the test decides which GitHub it talks to."""
+    settings.GITHUB_API_URL = "http://127.0.0.1:9"
+    for name in ("APP_ID", "APP_PRIVATE_KEY", "TOKEN", "OWNER"):
+        setattr(settings, f"GITHUB_{name}", "")
+
+
+@pytest.fixture(autouse=True)
+def bells(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """Instead of the broker: the ids of the jobs that workers were told of."""
+    rung: list[UUID] = []
+
+    def ring(job_id: UUID) -> bool:
+        rung.append(job_id)
+        return True
+
+    monkeypatch.setattr(jobs, "ring", ring)
+    return rung
+
+
+@pytest.fixture(autouse=True)
+def tune(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SyncSettings]:
+    """Changes settings for one test: `tune(manual_cooldown_seconds=5)`. No cooldown unless asked for."""
+
+    def change(**values: Any) -> SyncSettings:
+        tuned = replace(conf.defaults(), **values)
+        monkeypatch.setattr(conf, "defaults", lambda: tuned)
+        return tuned
+
+    change(manual_cooldown_seconds=0)
+    return change
+
+
+@pytest.fixture
+def world() -> World:
+    """A small GitHub: one organization and one user, each an installation of the App."""
+    return World.generate(seed=1, repositories=30)
+
+
+@pytest.fixture
+def simulator(world: World) -> Iterator[Simulator]:
+    """That GitHub, served over HTTP."""
+    with Simulator(world) as running:
+        yield running
+
+
+@pytest.fixture
+def app_mode(simulator: Simulator, settings: Settings) -> Simulator:
+    """The product is configured as the simulated GitHub's App."""
+    settings.GITHUB_API_URL = simulator.url
+    settings.GITHUB_APP_ID = str(simulator.app_id)
+    settings.GITHUB_APP_PRIVATE_KEY = simulator.private_key_pem
+    return simulator
+
+
+@pytest.fixture
+def token_mode(simulator: Simulator, settings: Settings) -> Simulator:
+    """The product has the personal access token of the simulated user, and mirrors that user."""
+    settings.GITHUB_API_URL = simulator.url
+    settings.GITHUB_TOKEN = simulator.token
+    settings.GITHUB_OWNER = simulator.token_owner
+    return simulator
+
+
+@pytest.fixture(autouse=True)
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Waiting between retries takes no time; the seconds that would have passed are recorded."""
+    waited: list[float] = []
+    plain = connect.transport_for
+    monkeypatch.setattr(
+        connect,
+        "transport_for",
+        lambda budget, concurrency: plain(budget, concurrency, sleep=waited.append),
+    )
+    return waited
