@@ -78,6 +78,8 @@ def _serve(supervisor: Supervisor, listener: socket.socket) -> None:
         supervisor.start(
             _service("welcome", partial(_welcome, listener), restart=False, speaks=True)
         )
+        if supervisor.wait_for("welcome") == 0:
+            supervisor.start(_service("discover", _discover, restart=False))
         supervisor.run()
     finally:
         supervisor.stop()
@@ -177,14 +179,19 @@ def _beat() -> None:
 # --- what people are told ------------------------------------------------------------------------
 
 
+def _discover() -> None:
+    """The first look at the accounts. What goes wrong here stops nothing: it is tried again."""
+    if trouble := startup.after_start():
+        sys.stdout.write(f"WARNING: {trouble}\n")
+
+
 def _welcome(listener: socket.socket) -> None:
-    """Once everything answers: where, for whom, what is mirrored; then the first sync."""
+    """Once everything answers: where, for whom, what is mirrored."""
     if not _is_ready(listener):
-        sys.stdout.write(
+        raise SystemExit(
             f"Not ready after {READY_SECONDS:.0f} seconds: {settings.BASE_URL}/readyz says what is "
-            f"missing, {settings.VAR_DIR}/log/ says why.\n"
+            f"missing, {settings.VAR_DIR}/log/ says why."
         )
-        return
     if settings.SYNC_DEMO:
         source = (
             f"the GitHub simulator at {settings.GITHUB_API_URL} (no GitHub credentials are set)"
@@ -197,8 +204,6 @@ def _welcome(listener: socket.socket) -> None:
         f"  Mirrors:  {source}\n"
         f"  Ctrl-C stops everything; the data stays in {settings.VAR_DIR}.\n\n"
     )
-    if trouble := startup.after_start():
-        sys.stdout.write(f"{trouble}\n")
 
 
 def _is_ready(listener: socket.socket) -> bool:
