@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from reconciliation import verification
 from reconciliation.diff import Doubt, Evidence, compare, compare_absent
 from reconciliation.run import Run
-from syncsvc import connect, discovery, mirror
+from syncsvc import connect, discovery, mirror, scheduling
 from syncsvc.connect import Connection
 from syncsvc.github.errors import Forbidden, GitHubError, LegallyBlocked, RateLimited
 from syncsvc.github.listing import Listing
@@ -50,6 +50,8 @@ def execute(
     except LeaseLost:
         log.warning("sync.job.lease_lost", job_id=str(lease.job.pk))
         lease.job.refresh_from_db()
+    if lease.job.follow_up and not lease.job.is_active:
+        scheduling.request_remembered()
     return lease.job
 
 

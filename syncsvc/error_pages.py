@@ -3,6 +3,7 @@
 Programs (`/api/`) get problem details, people a page; neither needs the database.
 """
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
@@ -35,4 +36,5 @@ def _answer(request: HttpRequest, status: int, detail: str) -> HttpResponseBase:
     if request.path.startswith("/api/"):
         return problem_response(status, detail)
     # Without the request: no context processor may fail while a failure is being shown.
-    return HttpResponse(render_to_string(f"{status}.html"), status=status)
+    page = render_to_string(f"{status}.html", {"demo": settings.SYNC_DEMO})
+    return HttpResponse(page, status=status)

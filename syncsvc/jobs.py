@@ -135,7 +135,8 @@ def cancel(job: SyncJob) -> SyncJob:
 
 def retry_delay(attempt: int, rng: random.Random) -> timedelta:
     """How long attempt number `attempt` (from 1) waits before the next: base 2, jitter, capped (R10.1)."""
-    return min(RETRY_CAP, RETRY_BASE * 2 ** (attempt - 1)) * rng.uniform(0.75, 1.25)
+    delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(attempt - 1, 10))
+    return delay * rng.uniform(0.75, 1.25)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,7 +281,7 @@ class Lease:
         }
         beyond = failures + 1 - self.settings.breaker_failures
         if beyond >= 0:
-            changes["breaker_open_until"] = now + min(BREAKER_CAP, BREAKER_BASE * 2**beyond)
+            changes["breaker_open_until"] = now + min(BREAKER_CAP, BREAKER_BASE * 2 ** min(beyond, 10))
         status = SyncJob.Status.DEAD if retryable and exhausted else SyncJob.Status.FAILED
         self._end(status, outcome, changes, error=sentence, error_category=category)
 

@@ -1,15 +1,63 @@
-"""The pages for members: what is mirrored, how it is going, and the button that asks for a sync."""
+"""The pages for members: what is mirrored, how it is going, and the button that asks for a sync.
 
+Each works without JavaScript (links, forms, redirects); htmx only swaps fragments of the same pages.
+"""
+
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import F
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from syncsvc import cards, clock, jobs, selectors, status
+from syncsvc.api.filters import RepositoryFilters
+from syncsvc.models import Repository, SyncJob
+from syncsvc.policy import Action
+from syncsvc.service import SyncService
+
+CARDS_PER_PAGE = 24
+ROWS_PER_PAGE = 50
+RUNS_SHOWN = 8
+ORDERS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "name": ("Name", ()),
+    "stars": ("Most stars", ("-stars",)),
+    "pushed": ("Last pushed", (F("pushed_at").desc(nulls_last=True),)),
+    "synced": ("Longest since synced", ("last_synced_at",)),
+}
+
+View = Callable[..., HttpResponseBase]
 
 
 def context(_request: HttpRequest) -> dict[str, Any]:
     """Context processor: what every template may need to know of the settings."""
     return {"demo": settings.SYNC_DEMO, "base_url": settings.BASE_URL}
+
+
+def members_only(view: View) -> View:
+    """Sends strangers to the log-in, fragments included, and lets nothing be kept in a cache."""
+    inside = never_cache(login_required(view))
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.htmx and not request.user.is_authenticated:  # type: ignore[attr-defined]  # middleware's
+            back = urlencode({"next": request.htmx.current_url_abs_path or "/"})  # type: ignore[attr-defined]
+            return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{back}")
+        return inside(request, *args, **kwargs)
+
+    return answer
 
 
 class LogIn(LoginView):
@@ -21,3 +69,138 @@ class LogIn(LoginView):
 
 class LogOut(LogoutView):
     """The way out; by POST only."""
+
+
+@members_only
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """One card for each installation that the user may see."""
+    rows = selectors.installations(request.user)
+    wanted = request.GET.get("q", "").strip().replace("\0", "")
+    found = rows.filter(account_login__icontains=wanted) if wanted else rows
+    page = Paginator(found.order_by("account_login", "pk"), CARDS_PER_PAGE).get_page(
+        request.GET.get("page")
+    )
+    shown = cards.read(request.user, page.object_list)  # type: ignore[arg-type]  # a sliced queryset
+    return render(
+        request,
+        "syncsvc/home.html",
+        {
+            "cards": shown,
+            "page": page,
+            "q": wanted,
+            "query": urlencode({"q": wanted}) if wanted else "",
+            "refresh": any(card.progress for card in shown),
+            "searchable": bool(wanted) or page.paginator.num_pages > 1,
+        },
+    )
+
+
+@members_only
+@require_safe
+def card(request: HttpRequest, pk: int) -> HttpResponse:
+    """One card for a page that asks for news: 204 when it shows them already."""
+    shown = _card(request, pk)
+    if request.GET.get("shown") == shown.fingerprint:
+        return HttpResponse(status=204)
+    return _render_card(request, shown)
+
+
+@members_only
+@require_POST
+def sync(request: HttpRequest, pk: int) -> HttpResponse:
+    """The button: asks for a sync at the one door, and says what the answer was."""
+    row = get_object_or_404(selectors.installations(request.user), pk=pk)
+    decision = SyncService.request(row.pk, SyncJob.Trigger.MANUAL, user=request.user)
+    if request.htmx:  # type: ignore[attr-defined]  # set by the middleware
+        return _render_card(request, _card(request, pk))
+    if decision.action is Action.START:
+        messages.success(request, f"The sync of {row.account_login} has started.")
+    else:
+        messages.warning(request, f"{row.account_login}: {status.explain(decision)}")
+    return redirect("home")
+
+
+def _card(request: HttpRequest, pk: int) -> cards.Card:
+    found = cards.read(request.user, selectors.installations(request.user).filter(pk=pk))
+    if not found:
+        raise Http404
+    return found[0]
+
+
+def _render_card(request: HttpRequest, shown: cards.Card) -> HttpResponse:
+    announce = request.GET.get("said") != shown.said
+    return render(request, "syncsvc/_card.html", {"card": shown, "announce": announce})
+
+
+@members_only
+@require_safe
+def installation(request: HttpRequest, pk: int) -> HttpResponse:
+    """The repositories of one installation: searched, filtered, ordered, paged."""
+    shown = _card(request, pk)
+    asked = request.GET.copy()
+    page_number = asked.pop("page", [None])[-1]
+    order = asked.get("order", "name")
+    rows = selectors.repositories(request.user).filter(installation=pk)
+    filters = RepositoryFilters(asked, queryset=rows)
+    found = filters.qs if filters.is_valid() else rows.none()
+    columns = ORDERS[order if order in ORDERS else "name"][1]
+    page = Paginator(found.order_by(*columns, "owner", "name", "pk"), ROWS_PER_PAGE).get_page(
+        page_number
+    )
+    return render(
+        request,
+        "syncsvc/installation.html",
+        {
+            "card": shown,
+            "refresh": shown.progress is not None,
+            "page": page,
+            "asked": asked,
+            "narrowed": any(asked.get(name) for name in ("q", "status", "visibility", "language")),
+            "query": asked.urlencode(),
+            "errors": filters.errors,
+            "orders": [(name, label) for name, (label, _) in ORDERS.items()],
+            "statuses": Repository.Status.choices,
+            "visibilities": Repository.Visibility.choices,
+            "runs": selectors.jobs(request.user).filter(installation=pk)[:RUNS_SHOWN],
+        },
+    )
+
+
+@members_only
+@require_safe
+def job(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One run: how far it is, or what it came to."""
+    row = get_object_or_404(selectors.jobs(request.user).defer(None), pk=pk)
+    now = clock.now()
+    end = row.finished_at or now
+    template = "syncsvc/_job.html" if request.htmx else "syncsvc/job.html"  # type: ignore[attr-defined]
+    return render(
+        request,
+        template,
+        {
+            "job": row,
+            "progress": status.progress(row, now) if row.is_active else None,
+            "refresh": row.is_active,
+            "totals": cards.totals(row.counts.values()),
+            "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
+            "may_cancel": row.is_active and selectors.may_cancel(request.user, row),
+        },
+    )
+
+
+@members_only
+@require_POST
+def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Stops a run, and says whether it has stopped or will."""
+    row = get_object_or_404(selectors.jobs(request.user), pk=pk)
+    if not selectors.may_cancel(request.user, row):
+        raise PermissionDenied
+    row = jobs.cancel(row)
+    if row.status == SyncJob.Status.CANCELLED:
+        messages.success(request, "The run is cancelled; what it had read is kept.")
+    elif row.is_active:
+        messages.success(request, "The run stops at its next safe point; what it has read is kept.")
+    else:
+        messages.warning(request, "The run had ended already: there was nothing left to cancel.")
+    return redirect("job", pk=row.pk)

@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from syncsvc import clock, conf, schedule
 from syncsvc.models import Installation, SyncJob
+from syncsvc.policy import Action
 from syncsvc.service import SyncService
 
 AT_ONCE: Final = 200
@@ -16,6 +17,7 @@ AT_ONCE: Final = 200
 PERIODIC: Final[Mapping[str, int]] = {
     "syncsvc.request_due_syncs": 10,
     "syncsvc.ring_waiting_jobs": 10,
+    "syncsvc.request_remembered_syncs": 30,
     "syncsvc.discover": 600,
 }
 
@@ -47,6 +49,25 @@ def request_due() -> int:
                 mode=SyncJob.Mode.FULL if first else SyncJob.Mode.INCREMENTAL,
             )
     return len(due)
+
+
+def request_remembered() -> int:
+    """Asks again for what was asked while a job ran that has ended since (see `service.REMEMBERED`).
+
+    A request that policy blocks stays remembered. Returns how many were asked for.
+    """
+    asked = 0
+    ended = SyncJob.objects.exclude(follow_up="").exclude(status__in=SyncJob.ACTIVE)
+    for job_id in ended.values_list("pk", flat=True)[:AT_ONCE]:
+        with transaction.atomic():
+            job = ended.select_for_update(skip_locked=True).filter(pk=job_id).first()
+            if job is None:
+                continue  # another worker got there first
+            decision = SyncService.request(job.installation_id, job.follow_up)
+            if decision.action is not Action.BLOCK:
+                SyncJob.objects.filter(pk=job_id).update(follow_up="")
+                asked += 1
+    return asked
 
 
 def install_periodic_tasks(**_: Any) -> None:

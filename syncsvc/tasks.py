@@ -21,6 +21,12 @@ def ring_waiting_jobs() -> None:
     jobs.ring_waiting()
 
 
+@shared_task(name="syncsvc.request_remembered_syncs")
+def request_remembered_syncs() -> None:
+    """Asks again for what was asked while a job ran."""
+    scheduling.request_remembered()
+
+
 @shared_task(name="syncsvc.discover")
 def discover() -> None:
     """Looks for new, suspended and removed installations."""

@@ -54,6 +54,11 @@ class Credential:
         return self.expires_at is None or self.expires_at > until
 
 
+def is_token(text: object) -> TypeGuard[str]:
+    """Whether it could be a token: of any length, but nothing that would break a header."""
+    return isinstance(text, str) and _HEADER_SAFE.fullmatch(text) is not None
+
+
 class Auth(Protocol):
     """Anything that can speak for us."""
 
@@ -151,7 +156,7 @@ class TokenAuth:
 
     def __init__(self, token: str) -> None:
         token = token.strip()
-        if not _HEADER_SAFE.fullmatch(token):
+        if not is_token(token):
             raise ConfigurationError(
                 "GITHUB_TOKEN is empty or holds characters that no token has. Set it again."
             )

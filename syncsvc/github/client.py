@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
-from syncsvc.github.auth import AppAuth, Auth, Credential
+from syncsvc.github.auth import AppAuth, Auth, Credential, is_token
 from syncsvc.github.errors import AuthenticationFailed, NetworkError, ValidationFailed
 from syncsvc.github.etags import EtagStore, StoredPage, remembered
 from syncsvc.github.listing import PER_PAGE, FetchedPage, Job, Listing
@@ -254,7 +254,7 @@ class AppClient(_Client):
     def _read_token(self, item: object) -> Credential:
         answer: Mapping[str, Any] = item if isinstance(item, Mapping) else {}
         token = answer.get("token")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not is_token(token):
             raise InvalidRecord("token", "missing or not a token", None)
         expires_at = parse_time(answer.get("expires_at"))
         return Credential.of(token, expires_at or self.transport.clock() + _TOKEN_LIVES)

@@ -137,6 +137,9 @@ class SyncJob(models.Model):
                 condition=Q(status__in=["queued", "running", "blocked"]),
                 name="job_waiting",
             ),
+            models.Index(
+                fields=["finished_at"], condition=~Q(follow_up=""), name="job_with_follow_up"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -28,9 +28,9 @@ class Telling(State):
         *,
         event: str = "repository",
         changes: dict[str, Any] | None = None,
-        **more: Any,
+        more: dict[str, Any] | None = None,
     ) -> None:
-        """Tell of something that happened to a repository.
+        """Tell of something that happened to a repository; `more` joins the payload.
 
         It reaches the App where an installation covers the repository and is not suspended,
         and the hooks of the repository's organization.
@@ -45,7 +45,7 @@ class Telling(State):
         if changes is not None:
             payload["changes"] = changes
         payload["repository"] = payloads.repository(repository, owner, self.api_url)
-        payload |= more
+        payload |= more or {}
         if owner.type == "Organization":
             payload["organization"] = payloads.simple_organization(owner, self.api_url)
         payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
@@ -60,7 +60,7 @@ class Telling(State):
             None,
             repository,
             event="push",
-            **payloads.push(repository, owner, actor, before, self.api_url),
+            more=payloads.push(repository, owner, actor, before, self.api_url),
         )
 
     def tell_installation(

@@ -1,0 +1,84 @@
+"""What acceptance and integration tests ask of a mirror."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from reconciliation import conductor
+from syncsvc import clock, discovery, jobs
+from syncsvc.github.values import parse_time
+from syncsvc.models import Installation, Repository, SyncJob
+from syncsvc.plan import FIELDS
+from syncsvc.service import SyncService
+from syncsvc.simulator import World
+
+_TIMES = ("github_created_at", "github_updated_at", "pushed_at")
+PRESENT = [str(status) for status in Repository.PRESENT]
+
+
+def discover(login: str = "octo-simulated") -> Installation:
+    """Discovers, and returns the installation of that account."""
+    discovery.discover()
+    return Installation.objects.get(account_login=login)
+
+
+def sync(installation: Installation, trigger: str = "manual", **options: Any) -> SyncJob:
+    """Asks for a sync and runs it here, as a worker would, retrying nothing."""
+    decision = SyncService.request(installation.pk, trigger, **options)
+    assert decision.job_id is not None, decision
+    return run(decision.job_id)
+
+
+def run(job_id: str | UUID, *, last_attempt: bool = True) -> SyncJob:
+    """Claims a job and runs it."""
+    lease = jobs.claim(job_id)
+    assert lease is not None, SyncJob.objects.get(pk=job_id).status
+    return conductor.execute(lease, last_attempt=last_attempt)
+
+
+def mirrored(installation: Installation, *, statuses: list[str] | None = None) -> dict[int, Any]:
+    """The mirror's compared fields by id, as far as it says that they are there."""
+    rows = Repository.objects.filter(
+        installation=installation, status__in=statuses or PRESENT, name_is_current=True
+    )
+    names = ("github_id", "full_name", *FIELDS)
+    return {row["github_id"]: row | {"topics": sorted(row["topics"])} for row in rows.values(*names)}
+
+
+def truth(world: World, installation: Installation) -> dict[int, Any]:
+    """The same of the simulated GitHub."""
+    if installation.mode == Installation.Mode.TOKEN:
+        rows = world.truth_of(installation.account_login, viewer=installation.account_login)
+    else:
+        rows = world.truth(installation.github_id)[installation.github_id]
+    return {
+        row["github_id"]: row
+        | {"topics": sorted(row["topics"])}
+        | {name: parse_time(row[name]) for name in _TIMES}
+        for row in rows
+    }
+
+
+def assert_equal_to_truth(world: World, installation: Installation) -> None:
+    """The mirror equals GitHub field by field, and its statuses agree."""
+    installation.refresh_from_db()
+    assert mirrored(installation) == truth(world, installation)
+    archived = Repository.objects.filter(installation=installation, status="archived")
+    assert {row.github_id for row in archived} == {
+        github_id for github_id, row in truth(world, installation).items() if row["archived"]
+    }
+
+
+def row_versions(table: str = "syncsvc_repository") -> dict[int, tuple[str, str]]:
+    """PostgreSQL's own mark of the last write of each row: equal marks mean no write."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT github_id, xmin::text, ctid::text FROM {table}")  # noqa: S608
+        return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
+
+
+def synced_at(job: SyncJob) -> bool:
+    """Whether the installation counts as synced by this job."""
+    job.installation.refresh_from_db()
+    at = job.installation.last_synced_at
+    return at is not None and at <= clock.now() and at >= job.created_at
