@@ -1,6 +1,7 @@
 """What people and programs see when an address leads nowhere or the product itself breaks.
 
-Programs (`/api/`) get problem details, people a page; neither needs the database.
+Programs (`/api/`) get problem details, people a page; neither needs the database. Django passes
+every handler its exception by name.
 """
 
 from django.conf import settings
@@ -10,17 +11,17 @@ from django.template.loader import render_to_string
 from syncsvc.api.problems import problem_response
 
 
-def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponseBase:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
     """400: the request itself cannot be understood."""
     return _answer(request, 400, "The request cannot be understood.")
 
 
-def forbidden(request: HttpRequest, _exception: Exception) -> HttpResponseBase:
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
     """403: known, but not allowed."""
     return _answer(request, 403, "You may not do this.")
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponseBase:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
     """404: nothing there, or nothing that this visitor may see."""
     return _answer(
         request, 404, f"There is nothing at {request.path}. /api/docs/ lists every address."

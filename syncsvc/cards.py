@@ -1,0 +1,180 @@
+"""One installation as its card shows it: everything decided and worded, nothing left to the template."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from syncsvc import clock, selectors, state, status, words
+from syncsvc.models import Installation, SyncJob
+from syncsvc.policy import Reason
+from syncsvc.state import Snapshot
+from syncsvc.status import Progress
+
+#: How often an open page asks for news, in seconds.
+POLL_ACTIVE, POLL_COOLING, POLL_IDLE = 1, 2, 15
+COUNTED: Final = ("created", "updated", "unchanged", "deleted", "errors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastRun:
+    """What the last run that ended came to."""
+
+    job_id: str
+    status: str
+    label: str
+    finished_at: datetime | None
+    dry_run: bool
+    counts: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Ready to show. Cards that read the same have the same `fingerprint`."""
+
+    pk: int
+    login: str
+    kind: str
+    badge: str
+    tone: str
+    repositories: int
+    last_synced_at: datetime | None
+    next_scheduled_at: datetime | None
+    error: str
+    hint: str
+    can_sync: bool
+    job_id: str | None
+    may_cancel: bool
+    cancelling: bool
+    progress: Progress | None
+    last_run: LastRun | None
+    poll_seconds: int
+    now: datetime
+
+    @property
+    def eta(self) -> str:
+        """The time the running sync will still need, in words."""
+        left = self.progress.eta_seconds if self.progress else None
+        return "" if left is None else words.span(left)
+
+    @property
+    def news(self) -> str:
+        """The sentence for people who listen: it changes with the stage, not with every number."""
+        if self.progress is not None:
+            return f"{self.login}: {self.progress.stage}."
+        return f"{self.login}: {self.badge}. {self.hint if not self.can_sync else ''}".strip()
+
+    @property
+    def said(self) -> str:
+        """Tells whether the listeners have heard the present state."""
+        return _digest(self.login, self.badge, self.progress and self.progress.stage)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether a page shows this card already, relative times included."""
+        times = (self.last_synced_at, self.next_scheduled_at)
+        shown = [words.relative(at, self.now) for at in times if at]
+        if self.last_run is not None and self.last_run.finished_at is not None:
+            shown.append(words.relative(self.last_run.finished_at, self.now))
+        texts = (self.badge, self.error, self.hint, self.can_sync, self.may_cancel)
+        return _digest(
+            *shown, texts, self.repositories, self.cancelling, self.progress, self.last_run
+        )
+
+
+def read(user: Any, installations: QuerySet[Installation]) -> list[Card]:
+    """The cards of these installations, in their order, in a fixed number of queries."""
+    now = clock.now()
+    snapshots = state.read(installations)
+    active = [snapshot.active_job for snapshot in snapshots if snapshot.active_job]
+    cancellable = selectors.cancellable(user, active)
+    latest = selectors.latest_jobs([snapshot.installation for snapshot in snapshots])
+    return [
+        _card(snapshot, latest.get(snapshot.installation.pk), cancellable, now)
+        for snapshot in snapshots
+    ]
+
+
+def _card(snapshot: Snapshot, last: SyncJob | None, cancellable: set[Any], now: datetime) -> Card:
+    row, job = snapshot.installation, snapshot.active_job
+    shown = status.of(snapshot, now)
+    badge, tone = _badge(row, shown, job)
+    cooling = shown.reason == Reason.COOLDOWN
+    idle_poll = POLL_COOLING if cooling else POLL_IDLE
+    return Card(
+        pk=row.pk,
+        login=row.account_login,
+        kind=f"{row.get_account_type_display()} · {row.get_mode_display()}",
+        badge=badge,
+        tone=tone,
+        repositories=snapshot.state.repositories,
+        last_synced_at=shown.last_synced_at,
+        next_scheduled_at=shown.next_scheduled_at,
+        error=shown.last_sync_error or "",
+        hint=_hint(shown, now),
+        can_sync=shown.can_sync_now,
+        job_id=shown.active_job_id,
+        may_cancel=job is not None and job.pk in cancellable,
+        cancelling=job is not None and job.cancel_requested_at is not None,
+        progress=shown.active_job_progress,
+        last_run=_last_run(last),
+        poll_seconds=POLL_ACTIVE if shown.state == "syncing" else idle_poll,
+        now=now,
+    )
+
+
+def _badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> tuple[str, str]:
+    if row.status != Installation.Status.ACTIVE:
+        return row.get_status_display(), "warn"
+    if job is not None and job.status == SyncJob.Status.QUEUED:
+        return "Waiting for a worker", "busy"
+    if shown.state == "idle" and shown.last_synced_at is None:
+        return "Not synced yet", "quiet"
+    return {
+        "syncing": ("Syncing", "busy"),
+        "blocked": ("Paused", "warn"),
+        "error": ("Last sync had errors", "bad"),
+        "idle": ("Up to date", "good"),
+    }[shown.state]
+
+
+def _hint(shown: status.SyncStatus, now: datetime) -> str:
+    """Why a sync cannot start now, and when it can."""
+    if shown.can_sync_now:
+        return ""
+    if shown.cooldown_ms is not None:
+        return f"{shown.sentence} You can sync again in {words.span(shown.cooldown_ms / 1000)}."
+    if shown.blocked_until is not None:
+        when = words.relative(shown.blocked_until, now)
+        waiting = "Goes on" if shown.active_job_id else "You can sync again"
+        sentence = "GitHub asked us to wait." if shown.active_job_id else shown.sentence
+        return f"{sentence} {waiting} {when} ({words.exact(shown.blocked_until)})."
+    return shown.sentence
+
+
+def _last_run(job: SyncJob | None) -> LastRun | None:
+    if job is None:
+        return None
+    return LastRun(
+        job_id=str(job.pk),
+        status=job.status,
+        label=job.get_status_display(),
+        finished_at=job.finished_at,
+        dry_run=job.dry_run,
+        counts=totals(job.counts.values()),
+    )
+
+
+def totals(entities: Iterable[dict[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Created, updated and so on, over all kinds of things that a run reads."""
+    counted = list(entities)
+    if not counted:
+        return ()
+    return tuple((name, sum(entity.get(name, 0) for entity in counted)) for name in COUNTED)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
