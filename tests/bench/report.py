@@ -52,7 +52,7 @@ def goals(results: Figures) -> list[tuple[str, str, float, bool]]:
 
 def table(latency: Figures) -> list[tuple[str, ...]]:
     """One row a measurement, in the order of `HEADINGS`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for case, (name, bare) in CASES.items():
         runs = latency["runs"][case]
         pick = _picker(runs)
