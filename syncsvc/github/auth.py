@@ -19,7 +19,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from syncsvc.github.errors import ConfigurationError
+from syncsvc.github.errors import ConfigurationError, NotFound
 
 Clock = Callable[[], datetime]
 
@@ -253,7 +253,16 @@ class InstallationAuth:
         )
 
     def _renew(self) -> Credential:
-        credential = self._app_client.create_installation_token(self.installation_id)
+        try:
+            credential = self._app_client.create_installation_token(self.installation_id)
+        except NotFound as error:
+            # The installation is gone; of what was to be asked with its token, this says nothing.
+            raise NotFound(
+                "The GitHub App is not installed on this account any more. Install it again to "
+                "go on syncing.",
+                status=error.status,
+                detail=error.detail,
+            ) from None
         self._store.save(self.installation_id, credential)
         log.info(
             "github.token_renewed",

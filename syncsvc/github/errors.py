@@ -1,4 +1,3 @@
-
 """What can go wrong between us and GitHub, as types.
 
 Hides which status, header and body stand behind each failure: callers ask the error for its

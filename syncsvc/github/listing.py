@@ -139,7 +139,7 @@ class Listing(Iterator[RepositoryPage]):
             yield self._take(1, page)
             if self._last_page > 1:
                 yield from self._read_ahead()
-            elif page.has_next:
+            else:
                 yield from self._read_on(page)
         except GitHubError as error:
             self._failed(1, error)
@@ -172,7 +172,7 @@ class Listing(Iterator[RepositoryPage]):
         finally:
             self._stop.set()
             executor.shutdown(wait=True, cancel_futures=True)
-        if page is not None and page.has_next and not self._ending:
+        if page is not None and not self._ending:
             self._stop.clear()
             yield from self._read_on(page)
 
@@ -194,14 +194,23 @@ class Listing(Iterator[RepositoryPage]):
 
     def _read_on(self, page: FetchedPage) -> Generator[RepositoryPage, None, None]:
         """Pages after the last one that was announced, as long as there are new ones."""
-        while page.has_next:
+        while self._may_go_on(page):
             before = len(self._ids)
             self._last_page += 1
             page = self._source.fetch(self._last_page, self._stop)
             yield self._take(self._last_page, page)
-            if page.has_next and len(self._ids) == before:
-                self._doubts.append(f"page {self._last_page} promised more but held nothing new")
+            if len(self._ids) == before:
+                if _size(page):
+                    self._doubts.append(f"page {self._last_page} held nothing new")
                 return
+
+    def _may_go_on(self, page: FetchedPage) -> bool:
+        """Whether there may be a page after this one.
+
+        Where no count can be compared, a full page without a link may be the last one, or have lost
+        its link: one request more tells.
+        """
+        return page.has_next or (self.total_count is None and _size(page) >= PER_PAGE)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -258,7 +267,7 @@ class Listing(Iterator[RepositoryPage]):
                 f"{content.total_count} while they were listed"
             )
         promised = number < self._last_page or fetched.has_next
-        if promised and not content.rows and not content.bad:
+        if promised and not _size(fetched):
             self._doubts.append(f"page {number} of {self._last_page} was empty")
             self._ending = True  # a garbled count must not send us through a thousand empty pages
         elif number < self._last_page and self.total_count is None and not fetched.has_next:
@@ -279,3 +288,7 @@ def _last_page(first: FetchedPage) -> int:
     """The number of pages by what page 1 says, in its Link header and in its count."""
     by_count = -(-(first.content.total_count or 0) // PER_PAGE)
     return max(1, first.last_page or 1, by_count)
+
+
+def _size(page: FetchedPage) -> int:
+    return len(page.content.rows) + len(page.content.bad)

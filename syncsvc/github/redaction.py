@@ -37,7 +37,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
         REPLACEMENT,
     ),
     (re.compile(r"\bv1\.[0-9a-f]{40}\b"), REPLACEMENT),
-    (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), REPLACEMENT),
+    (re.compile(r"eyJ[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)*"), REPLACEMENT),  # JWTs, cut or whole
     (
         re.compile(rf"\b({_KEY_WORDS})([\"']?\s*[:=]\s*b?[\"']?)[^\s\"',;&}}\]]+", re.IGNORECASE),
         rf"\1\2{REPLACEMENT}",

@@ -61,7 +61,10 @@ def unreachable(host: str, error: requests.RequestException) -> GitHubError:
         sentence = f"The proxy did not lead to {host}. Check the proxy settings."
     elif isinstance(error, requests.Timeout):
         sentence = f"{host} did not answer in time. It is tried again later."
-    elif isinstance(error, requests.exceptions.ChunkedEncodingError):
+    elif isinstance(
+        error,
+        (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError),
+    ):
         sentence = f"The connection to {host} broke off. It is tried again later."
     else:
         sentence = (
