@@ -11,11 +11,12 @@ import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -202,10 +203,12 @@ def _judge(value: Any, schema: dict[str, Any], where: str) -> None:
     judge = Draft202012Validator(schema, registry=registry, format_checker=FORMATS)
     problems = sorted(judge.iter_errors(value), key=lambda e: list(map(str, e.absolute_path)))
     if problems:
-        told = [
-            f"{'/'.join(map(str, p.absolute_path)) or 'body'}: {p.message[:300]}" for p in problems
-        ]
+        told = [_told(best_match([problem]) or problem) for problem in problems]
         raise ContractError(f"{where}: " + "; ".join(told[:5]))
+
+
+def _told(problem: ValidationError) -> str:
+    return f"{'/'.join(map(str, problem.absolute_path)) or 'body'}: {problem.message[:300]}"
 
 
 @cache
@@ -214,7 +217,7 @@ def _registry(path: Path) -> Registry[Any]:
         _as_json_schema(_read(path)), default_specification=DRAFT202012
     )
     registry: Registry[Any] = Registry()
-    return registry.with_resource(URI, resource)
+    return cast("Registry[Any]", registry.with_resource(URI, resource))
 
 
 def _as_json_schema(node: Any) -> Any:
