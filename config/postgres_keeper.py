@@ -27,6 +27,7 @@ LOG_BYTES = 5_000_000
 POLL_SECONDS = 0.005
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 CAP_DAC_OVERRIDE, CAPABILITY_VERSION_3 = 1, 0x20080522
 
 DURABLE = {"fsync": "on"}
@@ -76,6 +77,8 @@ def become(account: pwd.struct_passwd | None) -> None:
     if account is not None:
         if libc is not None:
             libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            # else access(2), with which initdb looks for its companions, forgets the right again
+            libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
