@@ -226,8 +226,10 @@ def test_after_a_secondary_limit_nothing_is_sent_until_it_is_over() -> None:
     assert caught.value.until == until
     assert caught.value.secondary
     clock.now = until
-    assert guarded.blocked_until is None
     assert sent(guarded)
+    assert guarded.state().blocked_until == until  # until GitHub answers again
+    guarded.succeeded()
+    assert guarded.state().blocked_until is None
 
 
 def test_guessed_pauses_double_up_to_an_hour_and_start_again_after_a_success() -> None:
@@ -240,6 +242,7 @@ def test_guessed_pauses_double_up_to_an_hour_and_start_again_after_a_success() -
         clock.now = until
     assert pauses[:4] == [1, 2, 4, 8]
     assert pauses[-1] == 60
+    assert guarded.blocked_until is None  # the last one has just ended
     guarded.succeeded()
     assert guarded.state() == BudgetState()
 
