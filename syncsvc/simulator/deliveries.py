@@ -237,9 +237,11 @@ class Deliveries:
                 retries=False,
                 redirect=False,
             )
-        except urllib3.exceptions.TimeoutError:
-            return replace(blank, duration=round(time.monotonic() - began, 2))
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            blank = replace(blank, duration=round(time.monotonic() - began, 2))
+            refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+            if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
+                return blank
             return replace(blank, status="failed to connect to host", status_code=502)
         return replace(
             blank,

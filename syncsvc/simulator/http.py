@@ -10,9 +10,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Literal, cast
 
 from syncsvc.simulator.messages import Answer, Request
@@ -20,6 +20,8 @@ from syncsvc.simulator.messages import Answer, Request
 MAX_HEADERS = 100
 MAX_BODY = 25 * 1024 * 1024
 HOLD_LIMIT = 3600.0
+LAST_WORDS = 2.0
+"""Seconds that a connection may take to notice the end."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Server:
     def __init__(self, respond: Responder, *, host: str, port: int) -> None:
         """Bind at once (OSError when the port is taken); port 0 takes any free one."""
         self.stopping = Event()
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, Thread] = {}
         self._lock = Lock()
         self._tcp = _Tcp((host, port), _Connection)
         self._tcp.owner = self
@@ -65,19 +67,21 @@ class Server:
             self._tcp.shutdown()
             self._thread.join()
         with self._lock:
-            for connection in self._open:
-                _quietly(lambda c=connection: c.shutdown(socket.SHUT_RDWR))  # type: ignore[misc]
+            serving = list(self._open.items())
+        for connection, thread in serving:
+            _quietly(partial(connection.shutdown, socket.SHUT_RDWR))
+            thread.join(LAST_WORDS)
         self._tcp.server_close()
 
     def opened(self, connection: socket.socket) -> None:
         """Remember a connection, so that `stop` can end it."""
         with self._lock:
-            self._open.add(connection)
+            self._open[connection] = current_thread()
 
     def closed(self, connection: socket.socket) -> None:
         """Forget a connection."""
         with self._lock:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
 
 
 class _Tcp(socketserver.ThreadingTCPServer):
