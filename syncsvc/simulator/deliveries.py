@@ -6,7 +6,6 @@ GitHub, nothing is ever sent again by itself; redelivery keeps the GUID.
 
 import hashlib
 import hmac
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from uuid import UUID
 
 import urllib3
 
-from syncsvc.simulator import payloads
-from syncsvc.simulator.messages import encode
-from syncsvc.simulator.records import Event, Hook, rfc3339
+from syncsvc.simulator import app_payloads, payloads
+from syncsvc.simulator.records import Event, Hook, packed, rfc3339
 from syncsvc.simulator.world import World
 
 KEPT_SECONDS = 3 * 86_400
 """GitHub keeps deliveries for three days."""
+KEPT_DELIVERIES = 100_000
 LARGEST_PAYLOAD = 25 * 1024 * 1024
 """Larger payloads are never sent."""
 ALWAYS_SENT = {"installation", "installation_repositories", "installation_target", "ping"}
@@ -84,7 +83,7 @@ class Deliveries:
         self._world = world
         self._now = now
         self._random = Random(f"deliveries {world.seed}")
-        self._log: list[Delivery] = []
+        self._log: deque[Delivery] = deque(maxlen=KEPT_DELIVERIES)
         self._last_id = int(now()) * 1000
         self._waiting: deque[_Attempt] = deque()
         self._changed = Condition()
@@ -98,7 +97,7 @@ class Deliveries:
     def hear(self, event: Event) -> None:
         """Put an event on its way to every hook that wants it."""
         for hook in list(self._world.hooks.values()):
-            if _wants(hook, event):
+            if self._wants(hook, event):
                 self._put(_Attempt(hook, event))
 
     def ping(self, hook: Hook) -> None:
@@ -111,7 +110,9 @@ class Deliveries:
         }
         organization = world.accounts.get(hook.organization_id or 0)
         if organization is not None:
-            payload["hook"] = payloads.organization_hook(hook, organization.login, world.api_url)
+            payload["hook"] = app_payloads.organization_hook(
+                hook, organization.login, world.api_url
+            )
             payload["organization"] = payloads.simple_organization(organization, world.api_url)
         guid = str(UUID(int=self._random.getrandbits(128), version=4))
         event = Event(
@@ -119,7 +120,7 @@ class Deliveries:
             event="ping",
             action=None,
             at=int(self._now()),
-            payload=payload,
+            packed=packed(payload),
             installation_id=None,
             repository_id=None,
             organization_id=hook.organization_id,
@@ -163,8 +164,8 @@ class Deliveries:
         """A hook's deliveries of the last three days, newest first."""
         oldest = self._now() - KEPT_SECONDS
         with self._changed:
-            self._log = [d for d in self._log if d.delivered_at >= oldest]
-            return [d for d in reversed(self._log) if d.hook_id == hook_id]
+            kept = reversed(self._log)
+            return [d for d in kept if d.hook_id == hook_id and d.delivered_at >= oldest]
 
     def all(self) -> list[Delivery]:
         """Every delivery of the last three days, oldest first."""
@@ -208,13 +209,25 @@ class Deliveries:
     def _deliver(self, attempt: _Attempt) -> None:
         if self._stopped or self._happens(self.weather.silent_loss):
             return
-        body = encode(attempt.event.payload)
+        body = attempt.event.body
         if len(body) > LARGEST_PAYLOAD:
             return
         lost = self._happens(self.weather.loss)
         times = 2 if self._happens(self.weather.duplicate) else 1
         for _ in range(times):
             self._record(self._timed_out(attempt) if lost else self._send(attempt, body))
+
+    def _wants(self, hook: Hook, event: Event) -> bool:
+        if not hook.active:
+            return False
+        if hook.organization_id is not None:
+            subscribed = "*" in hook.events or event.event in hook.events
+            return subscribed and event.organization_id == hook.organization_id
+        if event.installation_id is None:
+            return False
+        installation = self._world.installations.get(event.installation_id)
+        events = () if installation is None else installation.events
+        return event.event in ALWAYS_SENT or event.event in events
 
     def _happens(self, share: float) -> bool:
         return share > 0 and self._random.random() < share
@@ -316,22 +329,13 @@ def full(delivery: Delivery) -> dict[str, Any]:
         "url": delivery.url,
         "request": {
             "headers": delivery.request_headers or None,
-            "payload": json.loads(json.dumps(delivery.event.payload)),
+            "payload": delivery.event.payload,
         },
         "response": {
             "headers": delivery.response_headers or None,
             "payload": delivery.response_body,
         },
     }
-
-
-def _wants(hook: Hook, event: Event) -> bool:
-    if not hook.active:
-        return False
-    if hook.organization_id is None:
-        return event.installation_id is not None
-    subscribed = "*" in hook.events or event.event in hook.events
-    return subscribed and event.organization_id == hook.organization_id
 
 
 def _status_text(status: int) -> str:

@@ -6,10 +6,10 @@ the change: later changes do not alter what was sent.
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, uuid5
 
-from syncsvc.simulator import payloads
-from syncsvc.simulator.records import Account, Event, Installation, Repository
+from syncsvc.simulator import app_payloads, payloads
+from syncsvc.simulator.records import Account, Event, Installation, Repository, packed
 from syncsvc.simulator.state import State
 
 
@@ -35,6 +35,8 @@ class Telling(State):
         It reaches the App where an installation covers the repository and is not suspended,
         and the hooks of the repository's organization.
         """
+        if self.quiet:
+            return
         owner = self.accounts[repository.owner_id]
         installation = self.installation_of(owner)
         if installation is not None and (
@@ -55,12 +57,14 @@ class Telling(State):
 
     def tell_push(self, repository: Repository, before: str) -> None:
         """Tell of a commit pushed to the default branch (`push`)."""
+        if self.quiet:
+            return
         owner, actor = self.accounts[repository.owner_id], self.actor()
         self.tell_repository(
             None,
             repository,
             event="push",
-            more=payloads.push(repository, owner, actor, before, self.api_url),
+            more=app_payloads.push(repository, owner, actor, before, self.api_url),
         )
 
     def tell_installation(
@@ -71,6 +75,8 @@ class Telling(State):
         repositories: Iterable[Repository] | None = None,
     ) -> None:
         """Tell the App about its own installation (it need not subscribe to hear of it)."""
+        if self.quiet:
+            return
         payload: dict[str, Any] = {
             "action": action,
             "installation": self._installation(installation, action),
@@ -88,6 +94,8 @@ class Telling(State):
         removed: Iterable[Repository] = (),
     ) -> None:
         """Tell the App which repositories it gained or lost (`installation_repositories`)."""
+        if self.quiet:
+            return
         payload = {
             "action": action,
             "installation": self._installation(installation, action),
@@ -100,6 +108,8 @@ class Telling(State):
 
     def tell_renamed_account(self, account: Account, old_login: str) -> None:
         """Tell of an account's new login: `organization` renamed and `installation_target`."""
+        if self.quiet:
+            return
         installation = self.installation_of(account)
         changes = {"login": {"from": old_login}}
         if account.type == "Organization":
@@ -124,16 +134,23 @@ class Telling(State):
                 target["organization"] = payloads.simple_organization(account, self.api_url)
             self._tell_app("installation_target", target, installation)
 
+    def _guid(self) -> str:
+        """A GUID that no other event has, also after a restart: the time is in it."""
+        self.told += 1
+        return str(uuid5(NAMESPACE_URL, f"{self.seed} {self.time} {self.revision} {self.told}"))
+
     def _installation(self, installation: Installation, action: str) -> dict[str, Any]:
         account = self.accounts[installation.account_id]
-        shown = payloads.installation(installation, account, self.app, self.actor(), self.api_url)
+        shown = app_payloads.installation(
+            installation, account, self.app, self.actor(), self.api_url
+        )
         if action not in {"suspend", "unsuspend"}:
             # GitHub's examples: these two carry times as text, all others as numbers.
             shown |= {"created_at": installation.created_at, "updated_at": installation.updated_at}
         return shown
 
     def _short(self, repositories: Iterable[Repository]) -> list[dict[str, Any]]:
-        return [payloads.short_repository(r, self.full_name(r)) for r in repositories]
+        return [app_payloads.short_repository(r, self.full_name(r)) for r in repositories]
 
     def _tell_app(self, event: str, payload: dict[str, Any], installation: Installation) -> None:
         payload["sender"] = payloads.simple_user(self.actor(), self.api_url)
@@ -151,11 +168,11 @@ class Telling(State):
     ) -> None:
         organization = owner.id if owner is not None and owner.type == "Organization" else None
         told = Event(
-            guid=str(UUID(int=self.random.getrandbits(128), version=4)),
+            guid=self._guid(),
             event=event,
             action=action,
             at=self.time,
-            payload=payload,
+            packed=packed(payload),
             installation_id=None if installation is None else installation.id,
             repository_id=repository_id,
             organization_id=organization,

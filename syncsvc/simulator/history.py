@@ -36,7 +36,9 @@ class History:
         whole = [line for line in lines if line.endswith("\n")]
         if whole and whole[0].strip() != begins:
             raise HistoryError(f"{path} is not the history of this world; remove it.")
+        world.quiet = True
         self._repeat(world, whole[1:])
+        world.quiet = False
         self._file: TextIO = path.open("a")
         self._file.truncate(len("".join(whole).encode()))
         if not whole:

@@ -5,16 +5,11 @@ webhook payloads; every function is pure and takes the API's own URL where links
 """
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from syncsvc.simulator.records import (
-    DEFAULT_EVENTS,
     Account,
-    App,
-    Hook,
-    Installation,
     Repository,
     node_id,
     rfc3339,
@@ -245,50 +240,6 @@ def repository(repository: Repository, owner: Account, api: str) -> dict[str, An
     }
 
 
-def push(
-    repository_: Repository, owner: Account, actor: Account, before: str, api: str
-) -> dict[str, Any]:
-    """What a `push` event says beside its sender; its repository has times as numbers."""
-    branch, after = repository_.default_branch, repository_.head_sha
-    html_url = f"{HTML_URL}/{owner.login}/{repository_.name}"
-    email = f"{actor.id}+{actor.login}@users.noreply.github.com"
-    commit = {
-        "id": after,
-        "tree_id": after[::-1],
-        "distinct": True,
-        "message": f"Change number {repository_.pushes}",
-        "timestamp": rfc3339(repository_.pushed_at),
-        "url": f"{html_url}/commit/{after}",
-        "author": {"name": actor.name, "email": email, "username": actor.login},
-        "committer": {"name": actor.name, "email": email, "username": actor.login},
-        "added": [],
-        "removed": [],
-        "modified": ["README.md"],
-    }
-    shown = repository(repository_, owner, api)
-    shown["owner"] = {"name": owner.login, "email": None, **shown["owner"]}
-    shown |= {
-        "created_at": repository_.created_at,
-        "pushed_at": repository_.pushed_at,
-        "stargazers": repository_.stars,
-        "master_branch": branch,
-    }
-    return {
-        "ref": f"refs/heads/{branch}",
-        "before": before,
-        "after": after,
-        "repository": shown,
-        "pusher": {"name": actor.login, "email": email},
-        "created": False,
-        "deleted": False,
-        "forced": False,
-        "base_ref": None,
-        "compare": f"{html_url}/compare/{before[:12]}...{after[:12]}",
-        "commits": [commit],
-        "head_commit": commit,
-    }
-
-
 def full_repository(repository_: Repository, owner: Account, api: str) -> dict[str, Any]:
     """What `GET /repos/{owner}/{repo}` adds to a listed repository (`full-repository`)."""
     extra: dict[str, Any] = {
@@ -325,96 +276,3 @@ def _owner_template(number: int, login: str, kind: Any, _node: str, api: str) ->
     owner = Account(number, login, kind, "", None, None, 0, 0)
     links = {"owner": simple_user(owner, api), **repository_links(login, PLACEHOLDER, api)}
     return json.dumps(links, separators=(",", ":"))[1:]
-
-
-def short_repository(repository: Repository, full_name: str) -> dict[str, Any]:
-    """A repository as the lists of installation webhooks carry it."""
-    return {
-        "id": repository.id,
-        "node_id": repository.node_id,
-        "name": repository.name,
-        "full_name": full_name,
-        "private": repository.visibility != "public",
-    }
-
-
-def installation(
-    installation: Installation, account: Account, app: App, actor: Account, api: str
-) -> dict[str, Any]:
-    """An installation, in listings and in webhooks."""
-    suspended = installation.suspended_at
-    settings = (
-        f"{HTML_URL}/organizations/{account.login}/settings"
-        if account.type == "Organization"
-        else f"{HTML_URL}/settings"
-    )
-    return {
-        "id": installation.id,
-        "client_id": app.client_id,
-        "account": simple_user(account, api),
-        "repository_selection": installation.selection,
-        "access_tokens_url": f"{api}/app/installations/{installation.id}/access_tokens",
-        "repositories_url": f"{api}/installation/repositories",
-        "html_url": f"{settings}/installations/{installation.id}",
-        "app_id": app.id,
-        "app_slug": app.slug,
-        "target_id": account.id,
-        "target_type": account.type,
-        "permissions": dict(installation.permissions),
-        "events": list(installation.events),
-        "created_at": rfc3339(installation.created_at),
-        "updated_at": rfc3339(installation.updated_at),
-        "single_file_name": None,
-        "has_multiple_single_files": False,
-        "single_file_paths": [],
-        "suspended_by": None if suspended is None else simple_user(actor, api),
-        "suspended_at": None if suspended is None else rfc3339(suspended),
-    }
-
-
-def app(
-    app: App, owner: Account, installations: int, permissions: Mapping[str, str], api: str
-) -> dict[str, Any]:
-    """`GET /app` (`integration`)."""
-    return {
-        "id": app.id,
-        "slug": app.slug,
-        "client_id": app.client_id,
-        "node_id": node_id("A", app.id),
-        "owner": simple_user(owner, api),
-        "name": app.name,
-        "description": "Mirrors repositories",
-        "external_url": "https://mirror.example",
-        "html_url": f"{HTML_URL}/apps/{app.slug}",
-        "created_at": rfc3339(app.created_at),
-        "updated_at": rfc3339(app.created_at),
-        "permissions": dict(permissions),
-        "events": list(DEFAULT_EVENTS),
-        "installations_count": installations,
-    }
-
-
-def organization_hook(hook: Hook, login: str, api: str) -> dict[str, Any]:
-    """A hook of an organization (`org-hook`); the secret is never shown."""
-    url = f"{api}/orgs/{login}/hooks/{hook.id}"
-    return {
-        "type": "Organization",
-        "id": hook.id,
-        "name": "web",
-        "active": hook.active,
-        "events": list(hook.events),
-        "config": hook_config(hook),
-        "updated_at": rfc3339(hook.updated_at),
-        "created_at": rfc3339(hook.created_at),
-        "url": url,
-        "ping_url": f"{url}/pings",
-        "deliveries_url": f"{url}/deliveries",
-    }
-
-
-def hook_config(hook: Hook | None) -> dict[str, Any]:
-    """Where a hook sends to (`webhook-config`); empty when the App has none."""
-    if hook is None:
-        return {"content_type": "json", "insecure_ssl": "0"}
-    config = {"content_type": "json", "insecure_ssl": "0", "url": hook.url}
-    return config | {"secret": "********"} if hook.secret else config

@@ -4,11 +4,13 @@ Hides how numeric ids become node ids and how moments become text. Times are who
 seconds since the epoch, as GitHub's own times have no fractions.
 """
 
+import json
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, Literal
+from zlib import compress, decompress
 
 AccountType = Literal["Organization", "User"]
 Selection = Literal["all", "selected"]
@@ -172,7 +174,23 @@ class Event:
     event: str
     action: str | None
     at: int
-    payload: dict[str, Any]
+    packed: bytes
+    """The payload as compressed JSON: days of events are kept."""
     installation_id: int | None
     repository_id: int | None
     organization_id: int | None
+
+    @property
+    def body(self) -> bytes:
+        """The payload as it is sent and signed."""
+        return decompress(self.packed)
+
+    @property
+    def payload(self) -> Any:
+        """The payload as a value."""
+        return json.loads(self.body)
+
+
+def packed(payload: dict[str, Any]) -> bytes:
+    """A payload as an Event keeps it."""
+    return compress(json.dumps(payload, separators=(",", ":")).encode(), level=1)

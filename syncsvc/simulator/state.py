@@ -61,6 +61,9 @@ class State:
         )
         self.on_change: Callable[[Change], None] | None = None
         self.changing = 0
+        self.quiet = False
+        """True while a history is repeated: what happened then was told then."""
+        self.told = 0
         self._clock: Callable[[], float] | None = None
         self._by_login: dict[str, int] = {}
         self._by_name: dict[tuple[str, str], int] = {}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from syncsvc.simulator import payloads
+from syncsvc.simulator import app_payloads, payloads
 from syncsvc.simulator.auth import suspended
 from syncsvc.simulator.messages import Answer, Refusal, json_answer, not_found
 from syncsvc.simulator.paging import link_header, page_of
@@ -30,7 +30,7 @@ def app(context: Context) -> Answer:
     installations = list(world.installations.values())
     permissions = installations[0].permissions if installations else DEFAULT_PERMISSIONS
     owner = world.accounts[world.app.owner_id]
-    body = payloads.app(world.app, owner, len(installations), permissions, context.api_url)
+    body = app_payloads.app(world.app, owner, len(installations), permissions, context.api_url)
     return json_answer(body)
 
 
@@ -118,7 +118,9 @@ def revoke(context: Context) -> Answer:
 def _shown(context: Context, installation: Installation) -> dict[str, Any]:
     world = context.world
     account = world.accounts[installation.account_id]
-    return payloads.installation(installation, account, world.app, world.actor(), context.api_url)
+    return app_payloads.installation(
+        installation, account, world.app, world.actor(), context.api_url
+    )
 
 
 def _installation(context: Context) -> Installation:

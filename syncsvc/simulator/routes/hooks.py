@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from syncsvc.simulator import deliveries, payloads
+from syncsvc.simulator import app_payloads, deliveries
 from syncsvc.simulator.messages import Answer, Refusal, json_answer, not_found
 from syncsvc.simulator.paging import cursor_link, link_header, page_of
 from syncsvc.simulator.records import Account, Hook
@@ -20,7 +20,7 @@ OUTCOMES = {"success": range(200, 400), "failure": range(400, 600)}
 def app_hook_config(context: Context) -> Answer:
     """`GET /app/hook/config`."""
     require_app(context)
-    return json_answer(payloads.hook_config(context.world.app_hook()))
+    return json_answer(app_payloads.hook_config(context.world.app_hook()))
 
 
 @routes.add("GET", "/app/hook/deliveries")
@@ -51,7 +51,9 @@ def organization_hooks(context: Context) -> Answer:
     found = [h for h in context.world.hooks.values() if h.organization_id == owner.id]
     page = page_of(context.request.query)
     url = f"{context.api_url}/organizations/{owner.id}/hooks"
-    shown = [payloads.organization_hook(h, owner.login, context.api_url) for h in found[page.part]]
+    shown = [
+        app_payloads.organization_hook(h, owner.login, context.api_url) for h in found[page.part]
+    ]
     return json_answer(shown, headers=link_header(context.request, url, page, len(found)))
 
 
@@ -71,7 +73,7 @@ def create_organization_hook(context: Context) -> Answer:
     hook = context.world.add_organization_hook(owner.id, config["url"], secret, events)
     hook.active = wanted.get("active") is not False
     context.deliveries.ping(hook)
-    shown = payloads.organization_hook(hook, owner.login, context.api_url)
+    shown = app_payloads.organization_hook(hook, owner.login, context.api_url)
     return json_answer(shown, status=201, headers={"location": shown["url"]})
 
 
