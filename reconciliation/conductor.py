@@ -119,13 +119,28 @@ def _read_list(run: Run) -> None:
             "validation",
             f"GitHub's list was not whole ({listing.incomplete_reason}): nothing was removed on its word.",
         )
+    _verify(run, complete=listing.complete)
+
+
+def _verify(run: Run, *, complete: bool) -> None:
+    """Looks back; what is still wrong after a repair is a failure of the run (R8.1)."""
     with run.phase("verify"):
         run.lease.progress("verifying", len(run.seen), len(run.seen))
-        run.verified(verification.verify_repositories(run, complete=listing.complete))
+        result = verification.verify_repositories(run, complete=complete)
+        run.verified(result)
+    if result["ok"] is False and not run.job.dry_run:
+        run.failed(
+            "mirror",
+            "verify",
+            "validation",
+            f"Verification found {result['missing']} repositories missing, {result['unexplained']} "
+            f"unexplained and {len(result['integrity_issues'])} malformed after the repair.",
+        )
 
 
 def _stream(run: Run) -> Listing:
     """Reads the whole list, applying as it goes; the listing then knows whether it was whole."""
+    run.starts_listing()
     run.lease.progress("reading repositories")
     listing = run.client.list_repositories(run.source())
     waiting: list[RepositoryRow] = []
@@ -224,7 +239,7 @@ def _settle_absent(run: Run) -> None:
             with run.phase("fetch"):
                 evidence = _evidence(run, mine)
             change = compare_absent(mine, evidence, run.context)
-            run.count_absent(change)
+            run.count_absent(mine.github_id, change)
             if evidence in (Evidence.BLOCKED, Evidence.UNAVAILABLE):
                 run.failed(
                     f"{mine.owner}/{mine.name}",
@@ -275,8 +290,7 @@ def _read_one(run: Run) -> None:
         _settle_one(run, row)
     elif known is not None:
         _settle_known(run, known)
-    with run.phase("verify"):
-        run.verified(verification.verify_repositories(run, complete=False))
+    _verify(run, complete=False)
 
 
 def _settle_one(run: Run, row: RepositoryRow) -> None:
@@ -291,7 +305,7 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
         return
     if row.owner_id not in (None, run.context.account_id):
         change = compare_absent(mine, row, run.context) if mine else None
-        run.count_absent(change)
+        run.count_absent(row.github_id, change)
     else:
         verdict = compare(row, mine, run.context, proven=True)
         change = verdict if isinstance(verdict, Change) else None
@@ -301,7 +315,7 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
 
 def _settle_known(run: Run, known: MirrorRepository) -> None:
     change = compare_absent(known, _evidence(run, known), run.context)
-    run.count_absent(change)
+    run.count_absent(known.github_id, change)
     _apply(run, [change] if change else [], {})
 
 

@@ -24,7 +24,7 @@ FAILURES_SHOWN: Final = 200
 
 
 class Run:
-    """The figures of a run. `seen` holds every repository id that the listing named."""
+    """The figures of a run. `seen` holds every repository id that the present listing named."""
 
     connection: Connection | None = None
 
@@ -49,8 +49,8 @@ class Run:
         self._seconds: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
-        self._discrepant = 0
-        self._absent = 0
+        self._compared: set[int] = set()
+        self._discrepant: set[int] = set()
         self._failures: list[dict[str, Any]] = []
         self._plan: list[dict[str, Any]] = []
         self._verification: dict[str, Any] = {}
@@ -94,29 +94,34 @@ class Run:
 
     # --- counts -----------------------------------------------------------------------------------
 
+    def starts_listing(self) -> None:
+        """A new reading of the list begins: what an earlier one named may be gone since."""
+        self.seen = set()
+
     def count_seen(self, github_id: int, change: Change | None) -> bool:
         """Counts one repository that GitHub showed; a second sight of it counts no second time.
 
         Returns whether it was the first.
         """
-        if github_id in self.seen:
-            return False
         self.seen.add(github_id)
+        if github_id in self._compared:
+            return False
+        self._compared.add(github_id)
         if change is None:
             self._counts["unchanged"] += 1
         else:
             self._note(change)
         return True
 
-    def count_absent(self, change: Change | None) -> None:
+    def count_absent(self, github_id: int, change: Change | None) -> None:
         """Counts one repository that the mirror had and the listing lacked."""
-        self._absent += 1
+        self._compared.add(github_id)
         if change is not None:
             self._note(change)
 
     def _note(self, change: Change) -> None:
         if change.is_discrepancy and not self.baseline:
-            self._discrepant += 1
+            self._discrepant.add(change.github_id)
             self._kinds.update(str(kind) for kind in change.kinds)
 
     def applied(self, applied: Applied) -> None:
@@ -189,10 +194,9 @@ class Run:
     @property
     def accuracy(self) -> float | None:
         """Matched / compared, before repair; None for the first run, and when the list was not whole."""
-        compared = len(self.seen) + self._absent
-        if self.baseline or not compared or not self._listed:
+        if self.baseline or not self._compared or not self._listed:
             return None
-        return (compared - self._discrepant) / compared
+        return 1 - len(self._discrepant) / len(self._compared)
 
     def outcome(self) -> Outcome:
         """Everything that the job keeps of this run."""

@@ -186,13 +186,18 @@ class AppAuth:
         self._clock = clock
         self._lock = threading.Lock()
         self._current: Credential | None = None
+        self._signed_at: datetime | None = None
 
     def credential(self) -> Credential:
         """A JWT that is good for another minute at least."""
         with self._lock:
             now = self._clock()
-            if self._current is None or not self._current.lasts(now + _JWT_RENEWED):
+            # A clock that was set back leaves a JWT from the future, which GitHub refuses.
+            from_the_future = self._signed_at is not None and self._signed_at > now
+            lasts = self._current is not None and self._current.lasts(now + _JWT_RENEWED)
+            if self._current is None or from_the_future or not lasts:
                 self._current = self._sign(now)
+                self._signed_at = now
             return self._current
 
     def invalidate(self, refused: Credential) -> bool:  # noqa: ARG002

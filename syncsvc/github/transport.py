@@ -247,7 +247,8 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    answered(response.headers)
+                    # A 401 tells the budget of strangers from our address, not ours.
+                    answered({} if response.status_code == 401 else response.headers)
                     body = self._read(response)
             except requests.RequestException as error:
                 raise unreachable(self.host, error) from None  # its text may quote headers

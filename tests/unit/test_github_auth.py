@@ -226,3 +226,12 @@ def test_nothing_secret_is_in_the_parts_of_a_jwt() -> None:
     token = AppAuth(42, rsa_key(), FakeClock()).credential().value
     payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert set(payload) == {"iat", "exp", "iss"}
+
+
+@pytest.mark.spec("R4.1")
+def test_a_jwt_from_before_the_clock_was_set_back_is_signed_anew() -> None:
+    clock = FakeClock()
+    app = AppAuth(1, load_private_key(pem(rsa_key())), clock)
+    ahead = app.credential()
+    clock.now -= timedelta(minutes=30)
+    assert app.credential().value != ahead.value

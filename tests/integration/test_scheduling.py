@@ -1,0 +1,123 @@
+"""What is due is asked for, once, and spread over the interval."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from config.celery import app
+from syncsvc import scheduling
+from syncsvc.models import Installation, SyncJob
+from tests.factories import InstallationFactory, SyncJobFactory
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.spec("R3.4")
+@pytest.mark.django_db
+def test_each_due_installation_is_asked_for_once_an_interval(tune: Any) -> None:
+    tune(interval_minutes=15)
+    installation = InstallationFactory(last_listed_at=NOON - timedelta(days=1))
+    with time_machine.travel(NOON, tick=False) as clock:
+        assert scheduling.request_due() == 1
+        assert scheduling.request_due() == 0
+        installation.refresh_from_db()
+        due = installation.next_scheduled_at
+        assert due is not None
+        assert NOON < due <= NOON + timedelta(minutes=15)
+        SyncJob.objects.update(status="succeeded", finished_at=NOON)
+        clock.move_to(due)
+        assert scheduling.request_due() == 1
+    triggers = list(SyncJob.objects.values_list("trigger", "mode"))
+    assert triggers == [("cron", "incremental")] * 2
+
+
+@pytest.mark.spec("R3.4")
+@pytest.mark.django_db
+def test_the_first_sync_is_initial_and_full() -> None:
+    InstallationFactory()
+    scheduling.request_due()
+    job = SyncJob.objects.get()
+    assert (job.trigger, job.mode) == ("initial", "full")
+
+
+@pytest.mark.spec("R2.3", "R3.4")
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", ["suspended", "uninstalled"])
+def test_nobody_asks_for_what_is_not_active(status: str) -> None:
+    InstallationFactory(status=status)
+    assert scheduling.request_due() == 0
+    assert not SyncJob.objects.exists()
+
+
+@pytest.mark.spec("R3.4")
+@pytest.mark.django_db
+def test_a_thousand_installations_are_spread_over_the_interval(tune: Any) -> None:
+    tune(interval_minutes=15)
+    Installation.objects.bulk_create(
+        InstallationFactory.build(last_listed_at=NOON) for _ in range(1000)
+    )
+    with time_machine.travel(NOON, tick=False):
+        while scheduling.request_due():
+            pass
+    starts = Installation.objects.values_list("next_scheduled_at", flat=True)
+    per_minute = [0] * 15
+    for start in starts:
+        assert start is not None
+        per_minute[min(14, int((start - NOON).total_seconds() // 60))] += 1
+    assert sum(per_minute) == 1000
+    assert max(per_minute) < 120
+
+
+@pytest.mark.spec("R3.4", "P39")
+@pytest.mark.django_db(transaction=True)
+def test_two_schedulers_at_once_ask_once() -> None:
+    for _ in range(30):
+        InstallationFactory()
+    barrier = threading.Barrier(3)
+
+    def go(_: int) -> int:
+        barrier.wait(timeout=30)
+        try:
+            return scheduling.request_due()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(pool.map(go, range(3))) == 30
+    assert SyncJob.objects.count() == 30
+
+
+@pytest.mark.spec("R3.4")
+@pytest.mark.django_db
+def test_the_periodic_tasks_are_there_and_an_operators_change_stays() -> None:
+    scheduling.install_periodic_tasks()
+    assert set(scheduling.PERIODIC) <= set(PeriodicTask.objects.values_list("task", flat=True))
+    slow = IntervalSchedule.objects.create(every=5, period=IntervalSchedule.MINUTES)
+    PeriodicTask.objects.filter(name="syncsvc.discover").update(interval=slow, enabled=False)
+    scheduling.install_periodic_tasks()
+    task = PeriodicTask.objects.get(name="syncsvc.discover")
+    assert (task.interval, task.enabled) == (slow, False)
+
+
+@pytest.mark.spec("R3.4")
+def test_every_periodic_task_is_one_that_workers_know() -> None:
+    app.loader.import_default_modules()
+    assert set(scheduling.PERIODIC) <= set(app.tasks)
+
+
+@pytest.mark.django_db
+def test_a_request_that_policy_blocks_stays_remembered() -> None:
+    job = SyncJobFactory(follow_up="gap", installation=InstallationFactory(status="suspended"))
+    assert scheduling.request_remembered() == 0
+    job.refresh_from_db()
+    assert job.follow_up == "gap"
+    Installation.objects.update(status="active")
+    assert scheduling.request_remembered() == 1
+    job.refresh_from_db()
+    assert job.follow_up == ""
