@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import environ
 
-from config import embedded, logs
+from config import admin_look, embedded, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -130,6 +130,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s e"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -227,12 +229,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "GitHub mirror",
-    "SITE_HEADER": "GitHub mirror",
-    "SITE_SYMBOL": "sync_alt",
-    "SHOW_VIEW_ON_SITE": False,
-}
+UNFOLD = admin_look.UNFOLD
 
 # --- GitHub -----------------------------------------------------------------------------------
 

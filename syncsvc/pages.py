@@ -30,7 +30,8 @@ from syncsvc.service import SyncService
 
 CARDS_PER_PAGE = 24
 ROWS_PER_PAGE = 50
-RUNS_SHOWN = 8
+RUNS_SHOWN = 5
+PHASES = ("fetch", "compare", "update", "verify", "total")
 ORDERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "name": ("Name", ()),
     "stars": ("Most stars", ("-stars",)),
@@ -182,11 +183,18 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
             "job": row,
             "progress": status.progress(row, now) if row.is_active else None,
             "refresh": row.is_active,
+            "phases": _in_order(row.phases_seconds, PHASES),
+            "requests": _in_order(row.api, ("requests", "not_modified", "graphql_points")),
             "totals": cards.totals(row.counts.values()),
             "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
             "may_cancel": row.is_active and selectors.may_cancel(request.user, row),
         },
     )
+
+
+def _in_order(values: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """The numbers in the order of `names` (the database keeps none), then whatever else there is."""
+    return sorted(values.items(), key=lambda it: names.index(it[0]) if it[0] in names else 99)
 
 
 @members_only

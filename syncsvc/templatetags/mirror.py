@@ -68,7 +68,7 @@ def tone(status: str) -> str:
 @register.filter
 def spaced(name: str) -> str:
     """A field's name as words: `access_removed` becomes `Access removed`."""
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").capitalize().replace("Graphql", "GraphQL")
 
 
 @register.filter
