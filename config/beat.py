@@ -8,7 +8,7 @@ from config.celery import HEARTBEAT_SECONDS
 from syncsvc import heartbeats
 
 
-class HeartbeatScheduler(DatabaseScheduler):  # type: ignore[misc]  # the package has no types
+class HeartbeatScheduler(DatabaseScheduler):
     """Reads its schedule from the database (editable in the admin); `/readyz` sees that it ticks."""
 
     _recorded_at = 0.0

@@ -9,8 +9,9 @@ import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from config.embedded import kept_secret, var_dir
+from config.embedded import is_embedded, kept_secret, var_dir
 
 CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "GITHUB_API_URL")
 
@@ -36,12 +37,13 @@ def prepare(*, app_id: str) -> dict[str, str]:
 
 
 def recall(env: Mapping[str, str]) -> dict[str, str]:
-    """What `prepare` noted, where the simulator is wanted; empty before the first `make run`."""
+    """What `prepare` noted, where the simulator is wanted and runs; empty otherwise."""
     note = var_dir() / "demo" / "environment.json"
-    if not is_wanted(env) or not note.exists():
+    if not is_wanted(env) or not is_embedded(env) or not note.exists():
         return {}
     noted: dict[str, str] = json.loads(note.read_text())
-    return noted
+    port = urlsplit(noted["GITHUB_API_URL"]).port
+    return {} if port is None or _is_free(port) else noted
 
 
 def _port() -> int:

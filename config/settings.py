@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import environ
 
-from config import admin_look, embedded, logs
+from config import admin_look, demo, embedded, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -22,6 +22,8 @@ if "PYTEST_VERSION" in os.environ:
     os.environ.setdefault("SYNC_VAR_DIR", str(BASE_DIR / "var" / "test"))
 else:
     env.read_env(str(BASE_DIR / os.environ.get("ENV_FILE", ".env")))
+    # A command in a second terminal meets the simulator that `make run` serves.
+    os.environ.update(demo.recall(os.environ))
 
 EMBEDDED = embedded.is_embedded(os.environ)
 VAR_DIR = embedded.var_dir()
@@ -154,11 +156,13 @@ X_FRAME_OPTIONS = "DENY"
 # The database is the truth and the broker only a bell: a message that is lost is rung again by the
 # sweeper (`syncsvc.jobs.ring_waiting`), so messages are acknowledged early and carry ids only.
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL) or "filesystem://"
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL) or "filesystem://localhost"
 FILESYSTEM_BROKER = CELERY_BROKER_URL.startswith("filesystem://")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     embedded.broker_options() if FILESYSTEM_BROKER else {}
 )
+if FILESYSTEM_BROKER:
+    CELERY_BROKER_TRANSPORT = "config.filesystem_broker:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False

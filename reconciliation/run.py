@@ -1,7 +1,7 @@
 """What one run knows and counts while it goes on; the conductor moves it, nothing else does."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -46,7 +46,7 @@ class Run:
         )
         self.author = Author(trigger=lease.job.trigger, job_id=lease.job.pk, now=now)
         self._started = time.monotonic()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._counts: Counter[str] = Counter()
         self._kinds: Counter[str] = Counter()
         self._compared: set[int] = set()

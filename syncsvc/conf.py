@@ -6,7 +6,7 @@ Each field has an environment variable `SYNC_<FIELD>` for its default.
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -47,17 +47,16 @@ class SyncSettings:
     def from_environment(cls) -> Self:
         """The defaults, each overridden by its `SYNC_<NAME>`; raises `ImproperlyConfigured`."""
         env = environ.Env()
-        values: dict[str, int | str] = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             name = f"SYNC_{field.name.upper()}"
-            if field.type is str:
-                values[field.name] = env.str(name, default=field.default)
-                continue
+            default: Any = field.default
             try:
-                values[field.name] = env.int(name, default=field.default)
+                read = env.str if field.type is str else env.int
+                values[field.name] = read(name, default=default)
             except ValueError:
                 raise ImproperlyConfigured(f"{name} must be a whole number.") from None
-        return cls(**values)  # type: ignore[arg-type]  # built from the class's own fields
+        return cls(**values)
 
     @property
     def interval(self) -> timedelta:

@@ -144,4 +144,6 @@ def transport_for(
     budget: BudgetGuard, concurrency: int, sleep: Callable[[float], object] | None = None
 ) -> Transport:
     """The way to the configured GitHub; raises `ConfigurationError` for an address that is none."""
-    return Transport(settings.GITHUB_API_URL, budget, clock=clock.now, concurrency=concurrency, sleep=sleep)
+    return Transport(
+        settings.GITHUB_API_URL, budget, clock=clock.now, concurrency=concurrency, sleep=sleep
+    )

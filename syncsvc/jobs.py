@@ -135,7 +135,7 @@ def cancel(job: SyncJob) -> SyncJob:
 
 def retry_delay(attempt: int, rng: random.Random) -> timedelta:
     """How long attempt number `attempt` (from 1) waits before the next: base 2, jitter, capped (R10.1)."""
-    delay = min(RETRY_CAP, RETRY_BASE * 2 ** min(attempt - 1, 10))
+    delay = min(RETRY_CAP, RETRY_BASE * (1 << min(attempt - 1, 10)))
     return delay * rng.uniform(0.75, 1.25)
 
 
@@ -281,7 +281,9 @@ class Lease:
         }
         beyond = failures + 1 - self.settings.breaker_failures
         if beyond >= 0:
-            changes["breaker_open_until"] = now + min(BREAKER_CAP, BREAKER_BASE * 2 ** min(beyond, 10))
+            changes["breaker_open_until"] = now + min(
+                BREAKER_CAP, BREAKER_BASE * (1 << min(beyond, 10))
+            )
         status = SyncJob.Status.DEAD if retryable and exhausted else SyncJob.Status.FAILED
         self._end(status, outcome, changes, error=sentence, error_category=category)
 

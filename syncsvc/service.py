@@ -50,7 +50,7 @@ class SyncService:
                 ),
                 ring=ring,
             )
-        if decision.reason is Reason.ALREADY_SYNCING and trigger in REMEMBERED:
+        if decision.job_id and decision.action is Action.SKIP and trigger in REMEMBERED:
             SyncJob.objects.filter(pk=decision.job_id, status__in=SyncJob.ACTIVE).update(
                 follow_up=trigger
             )

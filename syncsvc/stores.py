@@ -89,6 +89,8 @@ class DatabaseTokenStore:
 
     def save(self, _github_id: int, credential: Credential) -> None:
         """Keeps the token for everybody."""
+        if credential.expires_at is None:
+            return  # no installation token: those always expire
         InstallationToken.objects.update_or_create(
             installation_id=self._installation_id,
             defaults={

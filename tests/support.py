@@ -43,7 +43,9 @@ def mirrored(installation: Installation, *, statuses: list[str] | None = None) -
         installation=installation, status__in=statuses or PRESENT, name_is_current=True
     )
     names = ("github_id", "full_name", *FIELDS)
-    return {row["github_id"]: row | {"topics": sorted(row["topics"])} for row in rows.values(*names)}
+    return {
+        row["github_id"]: row | {"topics": sorted(row["topics"])} for row in rows.values(*names)
+    }
 
 
 def truth(world: World, installation: Installation) -> dict[int, Any]:
@@ -73,7 +75,7 @@ def assert_equal_to_truth(world: World, installation: Installation) -> None:
 def row_versions(table: str = "syncsvc_repository") -> dict[int, tuple[str, str]]:
     """PostgreSQL's own mark of the last write of each row: equal marks mean no write."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT github_id, xmin::text, ctid::text FROM {table}")  # noqa: S608
+        cursor.execute(f"SELECT github_id, xmin::text, ctid::text FROM {table}")
         return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
 
 

@@ -69,7 +69,7 @@ class Repository(models.Model):
         help_text="The operator's switch; an archived repository runs none either way.",
     )
     automations_enabled = models.GeneratedField(
-        expression=Q(automations_allowed=True) & Q(archived=False) & Q(status="active"),
+        expression=Q(automations_allowed=True, archived=False, status="active"),  # type: ignore[arg-type]  # a Q is one
         output_field=models.BooleanField(),
         db_persist=True,
     )

@@ -152,7 +152,9 @@ def test_no_credentials(settings: Settings) -> None:
 
 
 def test_a_private_key_that_is_no_key(app_mode: Simulator, settings: Settings) -> None:
-    settings.GITHUB_APP_PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----"
+    settings.GITHUB_APP_PRIVATE_KEY = (
+        "-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----"
+    )
     code, _, err = shell("sync", "octo-simulated", "--wait")
     assert code == 1
     assert "GITHUB_APP_PRIVATE_KEY" in err
@@ -213,7 +215,7 @@ def test_wait_follows_a_job_that_another_worker_runs(
 ) -> None:
     shell("discover")
     octo = Installation.objects.get(account_login="octo-simulated")
-    job = SyncJobFactory(running=True, installation=octo)
+    job = SyncJobFactory.create(running=True, installation=octo)
 
     def end(_seconds: float) -> None:
         SyncJob.objects.filter(pk=job.pk).update(

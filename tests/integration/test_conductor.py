@@ -413,7 +413,8 @@ def test_retired_api_version_deletes_nothing(app_mode: Simulator) -> None:
 
 @pytest.mark.spec("R7.2")
 @pytest.mark.parametrize(
-    ("status", "kept"), [(404, "deleted"), (403, "access_removed"), (451, "active"), (500, "active")]
+    ("status", "kept"),
+    [(404, "deleted"), (403, "access_removed"), (451, "active"), (500, "active")],
 )
 def test_a_missing_repository_is_asked_for_by_itself(
     app_mode: Simulator, status: int, kept: str
@@ -466,7 +467,9 @@ def test_a_listing_that_lags_behind_the_mirror_does_not_move_it_back(app_mode: S
 
 
 @pytest.mark.spec("P30", "R10.5")
-@pytest.mark.parametrize("damage", [{"name": None}, {"id": "seven"}, {"owner": 7, "full_name": 7}, None])
+@pytest.mark.parametrize(
+    "damage", [{"name": None}, {"id": "seven"}, {"owner": 7, "full_name": 7}, None]
+)
 def test_a_bad_record_among_good_ones_alone_is_skipped(
     app_mode: Simulator, damage: dict[str, Any] | None
 ) -> None:
@@ -599,7 +602,8 @@ def test_one_repository_alone(app_mode: Simulator) -> None:
     app_mode.world.edit(other.github_id, description="changed too")
     job = sync(installation, mode="repo", repository=row.full_name)
     assert (job.status, job.api["requests"]) == ("succeeded", 1)
-    row.refresh_from_db(), other.refresh_from_db()
+    row.refresh_from_db()
+    other.refresh_from_db()
     assert row.description == "changed"
     assert other.description != "changed too"
 

@@ -30,7 +30,7 @@ def clock() -> Any:
 
 
 def claimed(**job: Any) -> Lease:
-    lease = jobs.claim(SyncJobFactory(waiting=True, **job).pk)
+    lease = jobs.claim(SyncJobFactory.create(waiting=True, **job).pk)
     assert lease is not None
     return lease
 
@@ -38,7 +38,7 @@ def claimed(**job: Any) -> Lease:
 @pytest.mark.spec("R3.3", "P39")
 @pytest.mark.django_db(transaction=True)
 def test_of_ten_workers_that_claim_a_job_one_gets_it() -> None:
-    job = SyncJobFactory(waiting=True)
+    job = SyncJobFactory.create(waiting=True)
     barrier = threading.Barrier(10)
 
     def claim(_: int) -> bool:
@@ -57,9 +57,9 @@ def test_of_ten_workers_that_claim_a_job_one_gets_it() -> None:
 @pytest.mark.django_db
 def test_what_is_not_to_be_had_is_not_claimed(clock: Any) -> None:
     assert jobs.claim(uuid4()) is None
-    assert jobs.claim(SyncJobFactory().pk) is None  # ended
-    assert jobs.claim(SyncJobFactory(running=True).pk) is None
-    later = SyncJobFactory(waiting=True, run_after=NOON + timedelta(seconds=1))
+    assert jobs.claim(SyncJobFactory.create().pk) is None  # ended
+    assert jobs.claim(SyncJobFactory.create(running=True).pk) is None
+    later = SyncJobFactory.create(waiting=True, run_after=NOON + timedelta(seconds=1))
     assert jobs.claim(later.pk) is None
     clock.shift(1)
     assert jobs.claim(later.pk) is not None
@@ -75,7 +75,7 @@ def test_a_worker_that_was_only_slow_writes_nothing_after_it_lost_its_lease(cloc
     quick = jobs.claim(slow.job.pk)
     assert quick is not None
     with pytest.raises(LeaseLost), slow.writing():
-        RepositoryFactory()
+        RepositoryFactory.create()
     with pytest.raises(LeaseLost):
         slow.progress("still reading", 2, 10)
     with pytest.raises(LeaseLost):
@@ -102,16 +102,16 @@ def test_a_heartbeat_keeps_the_lease(clock: Any) -> None:
 @pytest.mark.spec("R3.7")
 @pytest.mark.django_db
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_safe_point() -> None:
-    waiting = SyncJobFactory(waiting=True)
+    waiting = SyncJobFactory.create(waiting=True)
     assert jobs.cancel(waiting).status == "cancelled"
     assert jobs.claim(waiting.pk) is None
 
     lease = claimed()
     with lease.writing():
-        RepositoryFactory(installation=lease.job.installation)
+        RepositoryFactory.create(installation=lease.job.installation)
     assert jobs.cancel(lease.job).status == "running"
     with pytest.raises(Cancelled), lease.writing():
-        RepositoryFactory(installation=lease.job.installation)
+        RepositoryFactory.create(installation=lease.job.installation)
     lease.cancelled(Outcome())
     assert lease.job.status == "cancelled"
     assert Repository.objects.count() == 1  # what it wrote stays
@@ -120,7 +120,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_safe_p
 
 @pytest.mark.django_db
 def test_cancelling_what_has_ended_changes_nothing() -> None:
-    job = SyncJobFactory()
+    job = SyncJobFactory.create()
     assert jobs.cancel(job).status == "succeeded"
     assert job.cancel_requested_at is None
 
@@ -128,7 +128,7 @@ def test_cancelling_what_has_ended_changes_nothing() -> None:
 @pytest.mark.spec("R10.1")
 @pytest.mark.django_db
 def test_a_failure_that_may_pass_is_tried_again_and_in_the_end_given_up(clock: Any) -> None:
-    job = SyncJobFactory(waiting=True, created_at=NOON, run_after=NOON)
+    job = SyncJobFactory.create(waiting=True, created_at=NOON, run_after=NOON)
     delays = []
     for attempt in range(1, 6):
         lease = jobs.claim(job.pk)
@@ -163,7 +163,7 @@ def test_a_failure_that_will_not_pass_is_not_tried_again() -> None:
 @pytest.mark.spec("R10.3")
 @pytest.mark.django_db
 def test_repeated_failures_open_the_breaker_and_a_success_closes_it(clock: Any) -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     for _ in range(5):
         assert SyncService.request(installation.pk, "cron").job_id is not None
         lease = jobs.claim(SyncJob.objects.get(status="queued").pk)
@@ -203,7 +203,7 @@ def test_a_blocked_job_waits_for_its_moment_and_uses_up_no_attempt(
 def test_a_job_whose_message_was_lost_is_rung_for_again(
     clock: Any, monkeypatch: pytest.MonkeyPatch, bells: list[UUID]
 ) -> None:
-    job = SyncJobFactory(waiting=True, created_at=NOON, run_after=NOON)
+    job = SyncJobFactory.create(waiting=True, created_at=NOON, run_after=NOON)
     assert jobs.ring_waiting() == 1
     SyncJob.objects.filter(pk=job.pk).update(rung_at=NOON)  # what the real bell notes
     assert jobs.ring_waiting() == 0
@@ -223,7 +223,7 @@ def test_a_broker_that_is_down_delays_a_job_and_loses_none(
             raise OperationalError("connection refused")
 
     monkeypatch.setattr(jobs, "current_app", Broken())
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     decision = SyncService.request(installation.pk, "manual")
     assert str(decision.action) == "start"
     job = SyncJob.objects.get()

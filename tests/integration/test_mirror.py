@@ -1,7 +1,6 @@
 """The one writer: swaps, races, and what the database refuses."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -49,7 +48,7 @@ def reconcile(installation: Installation, *rows: RepositoryRow) -> Applied:
 @pytest.mark.spec("R5.5", "P37", "P38")
 @pytest.mark.django_db
 def test_the_same_rows_twice_write_nothing_the_second_time() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     rows = [replace(REMOTE, github_id=n, name=f"r{n}") for n in range(1, 6)]
     assert reconcile(installation, *rows).created == 5
     before = row_versions()
@@ -62,7 +61,7 @@ def test_the_same_rows_twice_write_nothing_the_second_time() -> None:
 @pytest.mark.spec("R7.1")
 @pytest.mark.django_db
 def test_two_repositories_swap_names_in_one_batch() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     a, b = replace(REMOTE, github_id=1, name="a"), replace(REMOTE, github_id=2, name="b")
     reconcile(installation, a, b)
     assert reconcile(installation, replace(a, name="b"), replace(b, name="a")).updated == 2
@@ -72,7 +71,7 @@ def test_two_repositories_swap_names_in_one_batch() -> None:
 @pytest.mark.spec("R7.1")
 @pytest.mark.django_db
 def test_two_repositories_swap_names_across_two_batches() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     a, b = replace(REMOTE, github_id=1, name="a"), replace(REMOTE, github_id=2, name="b")
     reconcile(installation, a, b)
     reconcile(installation, replace(a, name="b"))
@@ -84,7 +83,7 @@ def test_two_repositories_swap_names_across_two_batches() -> None:
 @pytest.mark.spec("R7.1")
 @pytest.mark.django_db
 def test_names_rotate_among_many_whatever_the_case_of_their_letters() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     rows = [replace(REMOTE, github_id=n, name=f"R{n}") for n in range(20)]
     reconcile(installation, *rows)
     turned = [replace(row, name=f"r{(n + 7) % 20}") for n, row in enumerate(rows)]
@@ -95,22 +94,20 @@ def test_names_rotate_among_many_whatever_the_case_of_their_letters() -> None:
 @pytest.mark.spec("R7.1")
 @pytest.mark.django_db
 def test_a_new_repository_takes_the_name_of_one_that_was_renamed_unnoticed() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     reconcile(installation, replace(REMOTE, github_id=1, name="a"))
     reconcile(installation, replace(REMOTE, github_id=2, name="a"))
     assert names() == {1: ("octo/a", False), 2: ("octo/a", True)}
 
 
 def names() -> dict[int, tuple[str, bool]]:
-    return {
-        row.github_id: (row.full_name, row.name_is_current) for row in Repository.objects.all()
-    }
+    return {row.github_id: (row.full_name, row.name_is_current) for row in Repository.objects.all()}
 
 
 @pytest.mark.spec("R7.5", "P40", "P41")
 @pytest.mark.django_db
 def test_a_change_computed_from_an_older_row_is_reported_and_not_written() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     reconcile(installation, REMOTE)
     mine = mirror.read([7])[7]
     late = compare(replace(REMOTE, stars=8), mine, context(installation))
@@ -123,7 +120,7 @@ def test_a_change_computed_from_an_older_row_is_reported_and_not_written() -> No
 @pytest.mark.spec("P37", "P39")
 @pytest.mark.django_db(transaction=True)
 def test_two_writers_that_create_the_same_repository_make_one() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     barrier = threading.Barrier(4)
 
     def create(_: int) -> Applied:
@@ -142,7 +139,7 @@ def test_two_writers_that_create_the_same_repository_make_one() -> None:
 @pytest.mark.spec("P40")
 @pytest.mark.django_db(transaction=True)
 def test_of_concurrent_updates_none_is_lost_silently() -> None:
-    installation = InstallationFactory()
+    installation = InstallationFactory.create()
     reconcile(installation, REMOTE)
     barrier = threading.Barrier(4)
 
@@ -166,7 +163,7 @@ def test_of_concurrent_updates_none_is_lost_silently() -> None:
 
 @pytest.mark.django_db
 def test_each_write_says_who_made_it_and_why() -> None:
-    reconcile(InstallationFactory(), REMOTE)
+    reconcile(InstallationFactory.create(), REMOTE)
     row = Repository.objects.get()
     assert (row.changed_by, row.last_written_at, row.version) == ("cron", NOW, 1)
 
@@ -186,7 +183,7 @@ def test_each_write_says_who_made_it_and_why() -> None:
 def test_automations_run_only_on_what_is_active_and_allowed(
     allowed: bool, archived: bool, status: str, enabled: bool
 ) -> None:
-    row = RepositoryFactory(automations_allowed=allowed, archived=archived, status=status)
+    row = RepositoryFactory.create(automations_allowed=allowed, archived=archived, status=status)
     row.refresh_from_db()
     assert row.automations_enabled is enabled
 
@@ -208,26 +205,24 @@ def test_automations_run_only_on_what_is_active_and_allowed(
 )
 def test_the_database_refuses_rows_that_cannot_be_true(wrong: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        RepositoryFactory(**wrong)
+        RepositoryFactory.create(**wrong)
 
 
 @pytest.mark.django_db
 def test_a_current_name_belongs_to_one_repository() -> None:
-    first = RepositoryFactory(name="Hello")
+    first = RepositoryFactory.create(name="Hello")
     with pytest.raises(IntegrityError), transaction.atomic():
-        RepositoryFactory(installation=first.installation, name="hello")
-    RepositoryFactory(installation=first.installation, name="hello", status="deleted")
-    RepositoryFactory(installation=first.installation, name="hello", name_is_current=False)
+        RepositoryFactory.create(installation=first.installation, name="hello")
+    RepositoryFactory.create(installation=first.installation, name="hello", status="deleted")
+    RepositoryFactory.create(installation=first.installation, name="hello", name_is_current=False)
 
 
 @pytest.fixture
-def installation() -> Iterator[Installation]:
-    yield InstallationFactory()
+def installation() -> Installation:
+    return InstallationFactory.create()
 
 
-_texts = st.text(
-    st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40
-)
+_texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)
 
 
 @pytest.mark.spec("P32", "P37", "P38")

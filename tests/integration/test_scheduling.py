@@ -22,7 +22,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.mark.django_db
 def test_each_due_installation_is_asked_for_once_an_interval(tune: Any) -> None:
     tune(interval_minutes=15)
-    installation = InstallationFactory(last_listed_at=NOON - timedelta(days=1))
+    installation = InstallationFactory.create(last_listed_at=NOON - timedelta(days=1))
     with time_machine.travel(NOON, tick=False) as clock:
         assert scheduling.request_due() == 1
         assert scheduling.request_due() == 0
@@ -40,7 +40,7 @@ def test_each_due_installation_is_asked_for_once_an_interval(tune: Any) -> None:
 @pytest.mark.spec("R3.4")
 @pytest.mark.django_db
 def test_the_first_sync_is_initial_and_full() -> None:
-    InstallationFactory()
+    InstallationFactory.create()
     scheduling.request_due()
     job = SyncJob.objects.get()
     assert (job.trigger, job.mode) == ("initial", "full")
@@ -50,7 +50,7 @@ def test_the_first_sync_is_initial_and_full() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("status", ["suspended", "uninstalled"])
 def test_nobody_asks_for_what_is_not_active(status: str) -> None:
-    InstallationFactory(status=status)
+    InstallationFactory.create(status=status)
     assert scheduling.request_due() == 0
     assert not SyncJob.objects.exists()
 
@@ -78,7 +78,7 @@ def test_a_thousand_installations_are_spread_over_the_interval(tune: Any) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_two_schedulers_at_once_ask_once() -> None:
     for _ in range(30):
-        InstallationFactory()
+        InstallationFactory.create()
     barrier = threading.Barrier(3)
 
     def go(_: int) -> int:
@@ -113,7 +113,9 @@ def test_every_periodic_task_is_one_that_workers_know() -> None:
 
 @pytest.mark.django_db
 def test_a_request_that_policy_blocks_stays_remembered() -> None:
-    job = SyncJobFactory(follow_up="gap", installation=InstallationFactory(status="suspended"))
+    job = SyncJobFactory.create(
+        follow_up="gap", installation=InstallationFactory.create(status="suspended")
+    )
     assert scheduling.request_remembered() == 0
     job.refresh_from_db()
     assert job.follow_up == "gap"

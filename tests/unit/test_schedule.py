@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from syncsvc.schedule import next_run
 
 QUARTER = timedelta(minutes=15)
-moments = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
 
 
 @pytest.mark.spec("R3.4")
