@@ -63,9 +63,7 @@ class Dispatcher:
         if self.latency:
             outcome.wait += self.latency
         self._headers(request, outcome.answer, principal, resource)
-        if self.log.keeping:
-            self._note(request, outcome, principal)
-        self.log.total += 1
+        self.log.add(self._exchange(request, outcome, principal) if self.log.keeping else None)
         return outcome
 
     def _outcome(
@@ -185,20 +183,17 @@ class Dispatcher:
         }
         answer.headers = common | answer.headers
 
-    def _note(self, request: Request, outcome: Outcome, principal: Principal) -> None:
-        headers = {k: request.headers[k] for k in LOGGED_HEADERS if k in request.headers}
+    def _exchange(self, request: Request, outcome: Outcome, principal: Principal) -> Exchange:
         silent = outcome.wire in {"silence", "reset"}
-        self.log.add(
-            Exchange(
-                method=request.method,
-                path=request.path,
-                query=request.query_string,
-                headers=headers,
-                status=0 if silent else outcome.answer.status,
-                at=self.now(),
-                bytes_sent=0 if silent else len(outcome.answer.body),
-                principal=principal.name,
-            )
+        return Exchange(
+            method=request.method,
+            path=request.path,
+            query=request.query_string,
+            headers={k: request.headers[k] for k in LOGGED_HEADERS if k in request.headers},
+            status=0 if silent else outcome.answer.status,
+            at=self.now(),
+            bytes_sent=0 if silent else len(outcome.answer.body),
+            principal=principal.name,
         )
 
 

@@ -43,7 +43,7 @@ class Budget:
 
 @dataclass
 class Secondary:
-    """A secondary limit that holds until a moment, or for a number of requests."""
+    """A secondary limit that holds until a moment."""
 
     until: float
     retry_after: int | None
@@ -130,7 +130,8 @@ class Limits:
         with self._lock:
             secondary = self._secondary.get(principal.name)
             if secondary is not None and secondary.until <= self._now():
-                secondary = self._secondary.pop(principal.name, None) and None
+                del self._secondary[principal.name]
+                secondary = None
             exhausted = self._budget(principal, resource).remaining == 0
             if secondary is None and not exhausted:
                 return None

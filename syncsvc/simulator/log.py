@@ -49,10 +49,12 @@ class RequestLog:
         """Whether exchanges are kept at all."""
         return self._entries.maxlen != 0
 
-    def add(self, exchange: Exchange) -> None:
-        """Record an exchange."""
+    def add(self, exchange: Exchange | None) -> None:
+        """Count an exchange, and keep it unless it is None."""
         with self._lock:
-            self._entries.append(exchange)
+            self.total += 1
+            if exchange is not None:
+                self._entries.append(exchange)
 
     def entries(self, path_prefix: str = "") -> list[Exchange]:
         """Exchanges whose path begins so, oldest first."""

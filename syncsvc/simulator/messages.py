@@ -4,12 +4,13 @@ Hides JSON encoding and GitHub's error bodies. An `Answer` is finished by the di
 which adds what every answer of GitHub carries.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
+
+import orjson
 
 DOCS = "https://docs.github.com/rest"
 
@@ -34,7 +35,7 @@ class Request:
         if not self.body:
             return {}
         try:
-            value = json.loads(self.body)
+            value = orjson.loads(self.body)
         except ValueError:
             raise Refusal(400, "Problems parsing JSON") from None
         if not isinstance(value, dict):
@@ -96,7 +97,7 @@ def not_found(docs: str = DOCS) -> Refusal:
 
 def encode(value: Any) -> bytes:
     """Compact JSON, as GitHub sends it."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
 
 
 def json_answer(value: Any, **more: Any) -> Answer:

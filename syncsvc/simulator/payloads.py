@@ -4,9 +4,10 @@ Hides the long lists of URLs. Shapes follow GitHub's OpenAPI description and its
 webhook payloads; every function is pure and takes the API's own URL where links need it.
 """
 
-import json
 from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from syncsvc.simulator.records import (
     Account,
@@ -17,7 +18,7 @@ from syncsvc.simulator.records import (
 from syncsvc.simulator.vocabulary import LICENSES
 
 HTML_URL = "https://github.com"
-PLACEHOLDER = "<name>"
+PLACEHOLDER = b"<name>"
 
 REPOSITORY_LINKS = {
     "forks_url": "/forks",
@@ -266,13 +267,13 @@ def listed_repository(
     Building sixty strings for each of 100,000 repositories would take most of a listing's
     time; the template needs one replacement instead.
     """
-    fields = json.dumps(repository_fields(repository, api) | extra, separators=(",", ":"))
-    template = _owner_template(owner.id, owner.login, owner.type, owner.node_id, api)
-    return (fields[:-1] + "," + template.replace(PLACEHOLDER, repository.name)).encode()
+    fields = orjson.dumps(repository_fields(repository, api) | extra)
+    template = _owner_template(owner.id, owner.login, owner.type, api)
+    return fields[:-1] + b"," + template.replace(PLACEHOLDER, repository.name.encode())
 
 
 @lru_cache(maxsize=256)
-def _owner_template(number: int, login: str, kind: Any, _node: str, api: str) -> str:
+def _owner_template(number: int, login: str, kind: Any, api: str) -> bytes:
     owner = Account(number, login, kind, "", None, None, 0, 0)
-    links = {"owner": simple_user(owner, api), **repository_links(login, PLACEHOLDER, api)}
-    return json.dumps(links, separators=(",", ":"))[1:]
+    links = {"owner": simple_user(owner, api), **repository_links(login, PLACEHOLDER.decode(), api)}
+    return orjson.dumps(links)[1:]

@@ -4,13 +4,14 @@ Hides how numeric ids become node ids and how moments become text. Times are who
 seconds since the epoch, as GitHub's own times have no fractions.
 """
 
-import json
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, Literal
 from zlib import compress, decompress
+
+import orjson
 
 AccountType = Literal["Organization", "User"]
 Selection = Literal["all", "selected"]
@@ -29,7 +30,7 @@ class WorldError(ValueError):
 
 def rfc3339(moment: int) -> str:
     """Epoch seconds as GitHub writes times: `2025-06-01T12:00:00Z`."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(moment, UTC).isoformat()[:19] + "Z"
 
 
 def legacy_node_id(kind: str, number: int) -> str:
@@ -188,9 +189,9 @@ class Event:
     @property
     def payload(self) -> Any:
         """The payload as a value."""
-        return json.loads(self.body)
+        return orjson.loads(self.body)
 
 
 def packed(payload: dict[str, Any]) -> bytes:
     """A payload as an Event keeps it."""
-    return compress(json.dumps(payload, separators=(",", ":")).encode(), level=1)
+    return compress(orjson.dumps(payload), level=1)
