@@ -1,8 +1,10 @@
 """The embedded database's arrangements that need no server."""
 
+import socket
 import stat
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,7 +99,10 @@ def test_the_broker_reads_where_it_writes() -> None:
 def test_the_simulator_stays_at_its_address_and_is_found_from_a_second_terminal() -> None:
     first = demo.prepare(app_id="1")
     assert demo.prepare(app_id="1") == first
-    assert demo.recall({}) == first
+    assert demo.recall({}) == {}  # it does not run
+    with socket.create_server(("127.0.0.1", urlsplit(first["GITHUB_API_URL"]).port or 0)):
+        assert demo.recall({}) == first
+        assert demo.recall({"DATABASE_URL": "postgres://elsewhere/mirror"}) == {}
     assert Path(first["GITHUB_APP_PRIVATE_KEY"]).read_text().startswith("-----BEGIN PRIVATE KEY")
 
 
