@@ -5,6 +5,7 @@ Without `DATABASE_URL` an embedded PostgreSQL serves, without a broker the file 
 """
 
 import os
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Straight from the apps' folders unless an image collected them: `make run` needs no build step.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()
+warnings.filterwarnings("ignore", "No directory at", UserWarning)  # whitenoise: it need not exist
 WHITENOISE_AUTOREFRESH = False
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
