@@ -4,6 +4,7 @@ Without `DATABASE_URL` an embedded PostgreSQL serves, without a broker the file 
 `config.embedded`); everything else is the same code in both worlds.
 """
 
+import hashlib
 import os
 import warnings
 from datetime import timedelta
@@ -207,6 +208,8 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
     "UPDATE_LAST_LOGIN": True,
+    # Its own key, and long enough however short SECRET_KEY was chosen.
+    "SIGNING_KEY": hashlib.sha256(f"jwt {SECRET_KEY}".encode()).hexdigest(),
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "GitHub mirror",
