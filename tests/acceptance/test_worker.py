@@ -1,0 +1,122 @@
+"""A real worker behind a real broker: what is asked for gets done, also when the worker is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from pytest_django import Settings
+
+from config.embedded import var_dir
+from syncsvc import jobs
+from syncsvc.models import Installation, Repository, SyncJob
+from syncsvc.service import SyncService
+from syncsvc.simulator import Simulator, World
+from tests.support import assert_equal_to_truth, discover
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+real_ring = jobs.ring  # as it is before the fixtures replace the broker by a list
+
+
+@pytest.fixture
+def bells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the broker is real."""
+    monkeypatch.setattr(jobs, "ring", real_ring)
+
+
+def database_url() -> str:
+    """The address of this test's own database."""
+    where = connection.settings_dict
+    login = quote(where["USER"] or "postgres")
+    if where["PASSWORD"]:
+        login += ":" + quote(where["PASSWORD"], safe="")
+    if where["HOST"].startswith("/"):  # the folder of a socket
+        return f"postgres://{login}@/{where['HOST']}/{quote(where['NAME'])}"
+    return f"postgres://{login}@{where['HOST']}:{where['PORT'] or 5432}/{quote(where['NAME'])}"
+
+
+@contextmanager
+def worker(simulator: Simulator) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of its own process group, as `make run` and production start it."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {
+        "DATABASE_URL": database_url(),
+        "SECRET_KEY": django_settings.SECRET_KEY,
+        "FIELD_ENCRYPTION_KEYS": django_settings.FIELD_ENCRYPTION_KEYS[0],
+        "SYNC_VAR_DIR": str(var_dir()),
+        "SYNC_LEASE_SECONDS": "5",
+        "ENV_FILE": "none",
+        "GITHUB_API_URL": simulator.url,
+        "GITHUB_APP_ID": str(simulator.app_id),
+        "GITHUB_APP_PRIVATE_KEY": simulator.private_key_pem,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "config", "worker", "--concurrency", "2"],
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        kill(process, signal.SIGKILL)
+
+
+def kill(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """Sends the signal to the worker and all its children, and waits for its end."""
+    if process.poll() is None:
+        os.killpg(process.pid, how)
+        process.wait(timeout=30)
+
+
+def until(done: Callable[[], object], seconds: float = 40) -> None:
+    """Waits for the other process."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not done():
+        assert time.monotonic() < deadline, list(SyncJob.objects.values())
+        pause.wait(0.1)
+
+
+@pytest.mark.spec("R3.2", "R5.5", "R6.1")
+def test_a_worker_does_what_was_asked_for_through_the_broker(app_mode: Simulator) -> None:
+    octo = discover()
+    for installation in Installation.objects.all():
+        SyncService.request(installation.pk, "cron")
+    with worker(app_mode):
+        until(lambda: SyncJob.objects.filter(status="succeeded").count() == 2)
+        assert_equal_to_truth(app_mode.world, octo)
+
+
+@pytest.mark.spec("R10.2")
+def test_a_job_whose_worker_was_killed_is_taken_up_by_another(
+    settings: Settings, tune: Callable[..., object]
+) -> None:
+    tune(lease_seconds=5, manual_cooldown_seconds=0)
+    world = World.generate(seed=5, repositories=1200)
+    with Simulator(world, latency=0.4) as simulator:
+        settings.GITHUB_API_URL = simulator.url
+        settings.GITHUB_APP_ID = str(simulator.app_id)
+        settings.GITHUB_APP_PRIVATE_KEY = simulator.private_key_pem
+        octo = discover()
+        job_id = SyncService.request(octo.pk, "cron").job_id
+        with worker(simulator) as first:
+            until(Repository.objects.exists)
+            kill(first, signal.SIGKILL)
+        job = SyncJob.objects.get(pk=job_id)
+        assert (job.status, job.attempt) == ("running", 1)
+        with worker(simulator):
+            until(jobs.ring_waiting)  # what beat asks for every ten seconds
+            until(lambda: SyncJob.objects.filter(status="succeeded").exists())
+        job.refresh_from_db()
+        assert job.attempt == 2
+        assert_equal_to_truth(world, octo)
