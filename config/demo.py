@@ -5,6 +5,7 @@ and so that a command in a second terminal finds the simulator that `make run` s
 """
 
 import json
+import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ def prepare(*, app_id: str) -> dict[str, str]:
         "GITHUB_APP_PRIVATE_KEY": str(_private_key_file()),
         "GITHUB_WEBHOOK_SECRET": kept_secret("demo/webhook_secret", lambda: secrets.token_hex(20)),
         "SYNC_DEMO": "1",
+        # Things happen all the time there, and people who try it out are not patient.
+        "SYNC_INTERVAL_MINUTES": os.environ.get("SYNC_INTERVAL_MINUTES", "1"),
     }
     note = _folder() / "environment.json"
     note.touch(mode=0o600)

@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 from kombu.exceptions import OperationalError
 
 from syncsvc import clock, conf, events
-from syncsvc.models import Installation, SyncJob
+from syncsvc.models import Installation, Repository, SyncJob
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +113,7 @@ def claim(job_id: uuid.UUID | str) -> "Lease | None":
         job_id=str(job.pk),
         mode=job.mode,
         attempt=job.attempt,
+        repo_count=job.installation.repositories.filter(status__in=Repository.PRESENT).count(),
     )
     return Lease(job, token)
 
@@ -339,6 +340,10 @@ class Lease:
             name,
             status=status,
             counts=self.job.counts,
+            items_ingested=sum(
+                entity.get("created", 0) + entity.get("updated", 0)
+                for entity in self.job.counts.values()
+            ),
             duration_ms=round((now - started).total_seconds() * 1000),
             **({"error": error} if error else {}),
         )

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from pytest_django import Settings
 
-from syncsvc import clock, jobs, mirror
+from syncsvc import clock, events, jobs, mirror
 from syncsvc.models import EtagEntry, Installation, RateBudget, Repository, SyncJob
 from syncsvc.service import SyncService
 from syncsvc.simulator import Fault, Simulator, World
@@ -91,6 +91,44 @@ def test_token_mode_mirrors_an_organization_as_far_as_the_token_sees(
     assert sync(installation).status == "succeeded"
     seen = token_mode.world.truth_of("octo-simulated", viewer=token_mode.token_owner)
     assert set(mirrored(installation)) == {row["github_id"] for row in seen}
+
+
+@pytest.mark.spec("R2.2")
+def test_an_enterprise_server_below_a_path_of_its_own(settings: Settings, world: World) -> None:
+    with Simulator(world, prefix="/api/v3") as server:
+        settings.GITHUB_API_URL = server.url
+        settings.GITHUB_APP_ID = str(server.app_id)
+        settings.GITHUB_APP_PRIVATE_KEY = server.private_key_pem
+        assert server.url.endswith("/api/v3")
+        installation = discover()
+        row = sync(installation) and first(installation)
+        world.rename(row.github_id, "renamed")
+        assert sync(installation, mode="repo", repository=row.full_name).status == "succeeded"
+        assert_equal_to_truth(world, installation)
+
+
+@pytest.mark.spec("R3.6")
+def test_the_events_of_a_run(app_mode: Simulator) -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+
+    def listen(name: str, fields: dict[str, Any], **_: Any) -> None:
+        heard.append((name, fields))
+
+    installation = discover()
+    events.happened.connect(listen)
+    try:
+        job = sync(installation)
+    finally:
+        events.happened.disconnect(listen)
+    names = [name for name, _ in heard]
+    assert names[:3] == ["sync.request", "sync.job.started", "sync.job.progress"]
+    assert names[-1] == "sync.job.completed"
+    assert all(fields["installation_id"] == installation.pk for _, fields in heard)
+    assert all(fields["job_id"] == str(job.pk) for _, fields in heard)
+    started, completed = heard[1][1], heard[-1][1]
+    assert (started["trigger"], started["repo_count"]) == ("manual", 0)
+    assert completed["items_ingested"] == 30
+    assert completed["duration_ms"] >= 0
 
 
 @pytest.mark.spec("R4.3", "R5.5", "P38")

@@ -149,6 +149,8 @@ def _simulator() -> None:
         webhook_url=f"http://127.0.0.1:{settings.PORT}/webhooks/github/",
         webhook_secret=settings.GITHUB_WEBHOOK_SECRET[0],
         activity=DEMO_ACTIVITY_SECONDS,
+        # What happened since the first start happens again: the mirror's data was kept too.
+        history=settings.VAR_DIR / "demo" / f"history-{DEMO_SEED}-{DEMO_REPOSITORIES}.jsonl",
     )
 
 
