@@ -1,10 +1,9 @@
 """How tests make rows: each factory gives a valid row, named arguments say what a test is about."""
 
 from datetime import timedelta
-from typing import Any
 
 import factory
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from factory.django import DjangoModelFactory
 
 from syncsvc import clock
@@ -13,11 +12,11 @@ from syncsvc.models import Installation, Membership, RateBudget, Repository, Syn
 PASSWORD = "correct horse battery staple"
 
 
-class UserFactory(DjangoModelFactory[Any]):
+class UserFactory(DjangoModelFactory[User]):
     """A user without rights; `is_staff=True` for the admin. The password is `PASSWORD`."""
 
     class Meta:
-        model = get_user_model()
+        model = User
         skip_postgeneration_save = True
 
     username = factory.Sequence(lambda n: f"user-{n}")

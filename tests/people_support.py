@@ -30,9 +30,9 @@ def browser(user: Any) -> Client:
 
 def staff() -> Any:
     """Somebody who runs the product."""
-    return UserFactory(is_staff=True, is_superuser=True)
+    return UserFactory.create(is_staff=True, is_superuser=True)
 
 
 def member_of(installation: Installation, role: str = Membership.Role.MEMBER) -> Any:
     """Somebody who may see this installation."""
-    return MembershipFactory(installation=installation, role=role).user
+    return MembershipFactory.create(installation=installation, role=role).user

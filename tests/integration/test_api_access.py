@@ -26,8 +26,8 @@ LISTS = ["installations", "jobs", "repositories"]
 
 
 def addresses(installation: Installation) -> list[str]:
-    repository = RepositoryFactory(installation=installation)
-    job = SyncJobFactory(installation=installation)
+    repository = RepositoryFactory.create(installation=installation)
+    job = SyncJobFactory.create(installation=installation)
     return [
         f"/api/v1/installations/{installation.pk}/",
         f"/api/v1/installations/{installation.pk}/status/",
@@ -48,7 +48,7 @@ def test_a_stranger_is_asked_to_authenticate(path: str) -> None:
 
 @pytest.mark.spec("R19.2")
 def test_a_member_sees_their_own_installation_and_no_other() -> None:
-    mine, other = InstallationFactory(), InstallationFactory()
+    mine, other = InstallationFactory.create(), InstallationFactory.create()
     client = api(member_of(mine))
     assert [client.get(path).status_code for path in addresses(mine)] == [200] * 4
     assert [client.get(path).status_code for path in addresses(other)] == [404] * 4
@@ -59,9 +59,9 @@ def test_a_member_sees_their_own_installation_and_no_other() -> None:
 
 @pytest.mark.spec("R19.2")
 def test_a_member_of_another_tenant_can_neither_sync_nor_cancel() -> None:
-    other = InstallationFactory()
-    job = SyncJobFactory(installation=other, waiting=True)
-    client = api(member_of(InstallationFactory(), "admin"))
+    other = InstallationFactory.create()
+    job = SyncJobFactory.create(installation=other, waiting=True)
+    client = api(member_of(InstallationFactory.create(), "admin"))
     assert client.post(f"/api/v1/installations/{other.pk}/sync/").status_code == 404
     assert client.post(f"/api/v1/jobs/{job.pk}/cancel/").status_code == 404
     job.refresh_from_db()
@@ -77,7 +77,7 @@ def test_staff_see_every_tenant() -> None:
 @pytest.mark.spec("R19.2")
 def test_a_token_from_username_and_password_opens_the_api_until_the_user_is_switched_off() -> None:
     cache.clear()
-    user = UserFactory(username="mia")
+    user = UserFactory.create(username="mia")
     client = Client()
     body = {"username": "mia", "password": PASSWORD}
     pair = client.post("/api/v1/auth/token/", body, content_type="application/json").json()
@@ -94,7 +94,7 @@ def test_a_token_from_username_and_password_opens_the_api_until_the_user_is_swit
 @pytest.mark.spec("R19.2")
 def test_a_wrong_password_is_refused_as_a_problem() -> None:
     cache.clear()
-    UserFactory(username="mia")
+    UserFactory.create(username="mia")
     body = {"username": "mia", "password": "wrong"}
     response = Client().post("/api/v1/auth/token/", body, content_type="application/json")
     assert (response.status_code, response["Content-Type"]) == (401, PROBLEM)
@@ -104,7 +104,7 @@ def test_a_wrong_password_is_refused_as_a_problem() -> None:
 @pytest.mark.spec("R19.2")
 def test_a_browser_session_may_read_but_needs_the_csrf_token_to_write() -> None:
     cache.clear()
-    mine = InstallationFactory()
+    mine = InstallationFactory.create()
     client = Client(enforce_csrf_checks=True)
     client.force_login(member_of(mine))
     assert client.get("/api/v1/installations/").status_code == 200
@@ -127,7 +127,7 @@ def test_a_number_that_nothing_has_is_404(path: str) -> None:
 
 @pytest.mark.spec("R19.1")
 def test_other_methods_and_unreadable_bodies_are_problems() -> None:
-    mine = InstallationFactory()
+    mine = InstallationFactory.create()
     client = api(staff())
     address = f"/api/v1/installations/{mine.pk}/"
     assert client.delete(address).status_code == 405

@@ -25,9 +25,9 @@ FIELDS = {
     "automations_enabled",
 }
 MAKERS: dict[str, Callable[..., Any]] = {
-    "installations": InstallationFactory,
-    "jobs": SyncJobFactory,
-    "repositories": RepositoryFactory,
+    "installations": InstallationFactory.create,
+    "jobs": SyncJobFactory.create,
+    "repositories": RepositoryFactory.create,
 }
 
 
@@ -55,7 +55,7 @@ def test_each_resource_has_its_fields(name: str) -> None:
 def test_a_list_costs_the_same_queries_however_long_it_is(
     name: str, role: str, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    mine = InstallationFactory()
+    mine = InstallationFactory.create()
     if name != "installations":
         MAKERS[name](installation=mine)
     client = api(staff() if role == "staff" else member_of(mine))
@@ -71,10 +71,10 @@ def test_a_list_costs_the_same_queries_however_long_it_is(
 
 @pytest.mark.spec("R19.1")
 def test_repositories_are_narrowed_by_each_filter() -> None:
-    acme = InstallationFactory(account_login="acme")
-    RepositoryFactory(installation=acme, name="site", language="Go", visibility="private")
-    RepositoryFactory(installation=acme, name="old", archived=True)
-    RepositoryFactory(name="elsewhere", status="deleted")
+    acme = InstallationFactory.create(account_login="acme")
+    RepositoryFactory.create(installation=acme, name="site", language="Go", visibility="private")
+    RepositoryFactory.create(installation=acme, name="old", archived=True)
+    RepositoryFactory.create(name="elsewhere", status="deleted")
     assert names(f"installation={acme.pk}&ordering=full_name") == ["old", "site"]
     assert names("status=deleted") == ["elsewhere"]
     assert names("archived=true") == ["old"]
@@ -87,8 +87,10 @@ def test_repositories_are_narrowed_by_each_filter() -> None:
 
 @pytest.mark.spec("R19.1")
 def test_jobs_are_narrowed_by_each_filter() -> None:
-    old = SyncJobFactory(created_at=datetime(2026, 1, 1, tzinfo=UTC), trigger="cron", mode="full")
-    new = SyncJobFactory(failed=True, mode="reconcile")
+    old = SyncJobFactory.create(
+        created_at=datetime(2026, 1, 1, tzinfo=UTC), trigger="cron", mode="full"
+    )
+    new = SyncJobFactory.create(failed=True, mode="reconcile")
 
     def found(query: str) -> list[str]:
         rows = api(staff()).get(f"/api/v1/jobs/?{query}").json()["results"]
@@ -126,8 +128,8 @@ def test_jobs_are_narrowed_by_each_filter() -> None:
     ],
 )
 def test_a_wrong_or_unknown_parameter_is_named_never_ignored(address: str, field: str) -> None:
-    RepositoryFactory()
-    SyncJobFactory()
+    RepositoryFactory.create()
+    SyncJobFactory.create()
     response = api(staff()).get(f"/api/v1/{address}")
     assert (response.status_code, response["Content-Type"]) == (400, PROBLEM)
     assert field in response.json()["errors"]
@@ -136,9 +138,9 @@ def test_a_wrong_or_unknown_parameter_is_named_never_ignored(address: str, field
 @pytest.mark.spec("R19.1")
 @pytest.mark.parametrize("ordering", ["id", "-stars", "-pushed_at", "pushed_at", "full_name"])
 def test_pages_hold_every_row_once_though_many_are_equal(ordering: str) -> None:
-    mine = InstallationFactory()
+    mine = InstallationFactory.create()
     for number in range(25):
-        RepositoryFactory(
+        RepositoryFactory.create(
             installation=mine, stars=number // 20, pushed_at=None if number % 2 else clock.now()
         )
     client = api(staff())
@@ -154,7 +156,7 @@ def test_pages_hold_every_row_once_though_many_are_equal(ordering: str) -> None:
 
 @pytest.mark.spec("R19.1")
 def test_a_page_leads_back_to_the_one_before() -> None:
-    RepositoryFactory.create_batch(5, installation=InstallationFactory())
+    RepositoryFactory.create_batch(5, installation=InstallationFactory.create())
     client = api(staff())
     first = client.get("/api/v1/repositories/?page_size=2").json()
     second = client.get(first["next"]).json()
@@ -163,7 +165,7 @@ def test_a_page_leads_back_to_the_one_before() -> None:
 
 
 def synced(installation: Installation, **values: Any) -> str:
-    row = RepositoryFactory(installation=installation, **values)
+    row = RepositoryFactory.create(installation=installation, **values)
     shown = api(staff()).get(f"/api/v1/repositories/{row.pk}/").json()["last_synced_at"]
     assert isinstance(shown, str)
     return shown.replace("Z", "+00:00")
@@ -173,18 +175,18 @@ def synced(installation: Installation, **values: Any) -> str:
 def test_a_repository_was_last_synced_when_its_account_was_last_listed() -> None:
     listed = clock.now()
     before = listed - timedelta(hours=3)
-    mine = InstallationFactory(last_listed_at=listed)
+    mine = InstallationFactory.create(last_listed_at=listed)
     assert synced(mine, last_written_at=before) == listed.isoformat()
     gone = {"last_written_at": before, "status": Repository.Status.DELETED}
     assert synced(mine, **gone) == before.isoformat()
     assert synced(mine, last_written_at=before, missing_since=before) == before.isoformat()
     assert synced(mine, last_written_at=before, name_is_current=False) == before.isoformat()
-    assert synced(InstallationFactory(), last_written_at=before) == before.isoformat()
+    assert synced(InstallationFactory.create(), last_written_at=before) == before.isoformat()
 
 
 @pytest.mark.spec("R3.7")
 def test_a_job_brings_its_plan_only_when_asked_for_alone() -> None:
-    job = SyncJobFactory(dry_run=True, plan=[{"operation": "create"}])
+    job = SyncJobFactory.create(dry_run=True, plan=[{"operation": "create"}])
     client = api(staff())
     assert "plan" not in client.get("/api/v1/jobs/").json()["results"][0]
     assert client.get(f"/api/v1/jobs/{job.pk}/").json()["plan"] == [{"operation": "create"}]

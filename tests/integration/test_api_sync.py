@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def mine() -> Installation:
-    return InstallationFactory(account_login="acme")
+    return InstallationFactory.create(account_login="acme")
 
 
 def ask(installation: Installation, user: Any = None, **body: Any) -> Any:
@@ -93,7 +93,7 @@ def test_a_body_that_is_no_object_is_refused(mine: Installation, body: Any) -> N
 
 @pytest.mark.spec("R3.3")
 def test_a_second_request_is_answered_with_the_running_job(mine: Installation) -> None:
-    job = SyncJobFactory(installation=mine, running=True)
+    job = SyncJobFactory.create(installation=mine, running=True)
     response = ask(mine)
     assert response.status_code == 409
     assert response.json()["job_id"] == str(job.pk)
@@ -141,7 +141,7 @@ def test_a_blocked_installation_says_why_and_until_when(
 
 @pytest.mark.spec("R3.1")
 def test_a_spent_budget_is_429_with_the_time_of_its_reset(mine: Installation) -> None:
-    RateBudgetFactory(installation=mine, remaining=0)
+    RateBudgetFactory.create(installation=mine, remaining=0)
     response = ask(mine)
     assert response.status_code == 429
     assert response.json()["decision"]["reason"] == "budget"
@@ -165,7 +165,7 @@ def test_the_status_of_an_idle_installation(mine: Installation) -> None:
 
 @pytest.mark.spec("R3.5", "P15")
 def test_the_status_of_a_running_sync_has_its_progress(mine: Installation) -> None:
-    SyncJobFactory(
+    SyncJobFactory.create(
         installation=mine,
         running=True,
         stage="reading repositories",
@@ -199,7 +199,7 @@ def test_the_status_of_a_running_sync_has_its_progress(mine: Installation) -> No
 def test_operators_and_admins_cancel_a_waiting_job(
     mine: Installation, role: str, code: int, status: str
 ) -> None:
-    job = SyncJobFactory(installation=mine, waiting=True)
+    job = SyncJobFactory.create(installation=mine, waiting=True)
     response = api(member_of(mine, role)).post(f"/api/v1/jobs/{job.pk}/cancel/")
     assert response.status_code == code
     job.refresh_from_db()
@@ -209,13 +209,13 @@ def test_operators_and_admins_cancel_a_waiting_job(
 @pytest.mark.spec("R3.7")
 def test_whoever_started_a_job_may_cancel_it(mine: Installation) -> None:
     user = member_of(mine)
-    job = SyncJobFactory(installation=mine, waiting=True, requested_by=user)
+    job = SyncJobFactory.create(installation=mine, waiting=True, requested_by=user)
     assert api(user).post(f"/api/v1/jobs/{job.pk}/cancel/").json()["status"] == "cancelled"
 
 
 @pytest.mark.spec("R3.7")
 def test_a_running_job_is_asked_to_stop_once(mine: Installation) -> None:
-    job = SyncJobFactory(installation=mine, running=True)
+    job = SyncJobFactory.create(installation=mine, running=True)
     client = api(staff())
     first = client.post(f"/api/v1/jobs/{job.pk}/cancel/")
     again = client.post(f"/api/v1/jobs/{job.pk}/cancel/")
@@ -226,7 +226,7 @@ def test_a_running_job_is_asked_to_stop_once(mine: Installation) -> None:
 
 @pytest.mark.spec("R3.7")
 def test_a_job_that_has_ended_cannot_be_cancelled(mine: Installation) -> None:
-    job = SyncJobFactory(installation=mine)
+    job = SyncJobFactory.create(installation=mine)
     response = api(staff()).post(f"/api/v1/jobs/{job.pk}/cancel/")
     assert (response.status_code, response["Content-Type"]) == (409, PROBLEM)
     assert "ended" in response.json()["detail"]
