@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 import structlog
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, IntegrityError
 
 from reconciliation import verification
 from reconciliation.diff import Doubt, Evidence, compare, compare_absent
@@ -27,7 +27,7 @@ from syncsvc.plan import Change, MirrorRepository
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 500
+BATCH: Final = 2000
 RACES: Final = 3
 
 Connect = Callable[[Installation, str], Connection]
@@ -202,19 +202,7 @@ def _apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) 
         for _ in range(RACES):
             if not changes:
                 return
-            with run.lease.writing():
-                applied = mirror.apply(changes, run.author)
-            run.applied(applied)
-            if not applied.conflicts:
-                return
-            log.warning("mirror.conflict", github_ids=sorted(applied.conflicts))
-            mine = mirror.read(applied.conflicts)
-            again = (
-                compare(rows[github_id], mine.get(github_id), run.context, proven=True)
-                for github_id in applied.conflicts
-                if github_id in rows
-            )
-            changes = [change for change in again if isinstance(change, Change)]
+            changes = _compared_again(run, _write(run, changes), rows)
     for change in changes:
         run.failed(
             change.name,
@@ -222,6 +210,42 @@ def _apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) 
             "database",
             "Somebody else kept writing it: left for the next run.",
         )
+
+
+def _compared_again(
+    run: Run, lost: Sequence[Change], rows: dict[int, RepositoryRow]
+) -> list[Change]:
+    mine = mirror.read([change.github_id for change in lost])
+    again: list[Change] = []
+    for change in lost:
+        row = rows.get(change.github_id)
+        verdict = compare(row, mine.get(row.github_id), run.context, proven=True) if row else change
+        if isinstance(verdict, Change):
+            again.append(verdict)
+    return again
+
+
+def _write(run: Run, changes: Sequence[Change]) -> list[Change]:
+    """Writes a batch; returns the changes whose rows somebody else wrote meanwhile.
+
+    A batch that the database refuses is halved until the one that it cannot take stands alone.
+    """
+    try:
+        with run.lease.writing():
+            applied = mirror.apply(changes, run.author)
+    except (IntegrityError, DataError) as error:
+        if len(changes) == 1:
+            log.warning("mirror.refused", github_id=changes[0].github_id, error=str(error))
+            run.failed(
+                changes[0].name, "write", "validation", "The database cannot hold what GitHub says."
+            )
+            return []
+        middle = len(changes) // 2
+        return _write(run, changes[:middle]) + _write(run, changes[middle:])
+    run.applied(applied)
+    if applied.conflicts:
+        log.warning("mirror.conflict", github_ids=sorted(applied.conflicts)[:100])
+    return [change for change in changes if change.github_id in applied.conflicts]
 
 
 # --- what the list lacked -------------------------------------------------------------------------

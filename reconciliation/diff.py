@@ -160,7 +160,7 @@ def _removal(mirror: MirrorRepository, status: str, known: Mapping[str, Any]) ->
 
 
 def _creation(remote: RepositoryRow, context: Context) -> Change:
-    after = {name: getattr(remote, name) for name in FIELDS}
+    after = dict(zip(FIELDS, _values(remote), strict=True))
     unmanaged = context.unmanaged_policy == "log" and not context.baseline
     after["status"] = _status(remote.archived, "unmanaged" if unmanaged else "active")
     after["installation_id"] = context.installation_id

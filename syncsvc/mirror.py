@@ -12,8 +12,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import psycopg
 from django.db import connection
-from django.db.models import QuerySet
 
 from syncsvc.models import Repository
 from syncsvc.plan import FIELDS, Change, MirrorRepository, Operation
@@ -47,16 +47,13 @@ class Applied:
 
 def read(github_ids: Collection[int]) -> dict[int, MirrorRepository]:
     """The mirror's rows of these repositories, wherever they belong, by id."""
-    rows = Repository.objects.filter(github_id__in=list(github_ids))
-    return {row.github_id: row for row in _rows(rows)}
+    return {row.github_id: row for row in _rows("github_id = ANY(%s)", [list(github_ids)])}
 
 
 def read_named(owner: str, name: str) -> MirrorRepository | None:
     """The row that currently goes by this name."""
-    rows = Repository.objects.filter(
-        owner__iexact=owner, name__iexact=name, name_is_current=True, status__in=_PRESENT
-    )
-    return next(_rows(rows), None)
+    where = "lower(owner) = lower(%s) AND lower(name) = lower(%s) AND name_is_current"
+    return next(_rows(f"{where} AND status = ANY(%s)", [owner, name, list(_PRESENT)]), None)
 
 
 def present_ids(installation_id: int) -> frozenset[int]:
@@ -68,11 +65,16 @@ def present_ids(installation_id: int) -> frozenset[int]:
     )
 
 
-def _rows(queryset: QuerySet[Repository]) -> Iterator[MirrorRepository]:
-    for values in queryset.order_by().values_list(*_COLUMNS).iterator(chunk_size=2000):
-        row = dict(zip(_COLUMNS, values, strict=True))
-        row["topics"] = tuple(values[_TOPICS])
-        yield MirrorRepository(**row)
+def _rows(where: str, parameters: list[Any]) -> Iterator[MirrorRepository]:
+    # Half of a run that finds nothing changed is spent here: psycopg's own cursor with binary
+    # results takes a third of the time of the ORM, which loads each timestamp in Python.
+    sql = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE} WHERE {where}"  # noqa: S608  (names are ours)
+    connection.ensure_connection()
+    with psycopg.Cursor(connection.connection) as cursor:
+        for values in cursor.execute(sql, parameters, binary=True):
+            row = dict(zip(_COLUMNS, values, strict=True))
+            row["topics"] = tuple(values[_TOPICS])
+            yield MirrorRepository(**row)
 
 
 def apply(changes: Sequence[Change], author: Author) -> Applied:
@@ -135,7 +137,7 @@ def _insert(changes: Sequence[Change], names: dict[int, bool], author: Author) -
                               last_written_at, changed_by, changed_by_job)
         SELECT {listed}, true, 1, %s, %s, %s, %s::uuid
         FROM jsonb_to_recordset(%s::jsonb) AS w({record})
-        ON CONFLICT (github_id) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING github_id
     """  # noqa: S608  (all names are ours)
     return _ids(sql, [author.now, author.now, author.trigger, author.job_id, _json(rows)])

@@ -4,7 +4,7 @@ The client names the Protocols; here is the one implementation that runs in prod
 called by the thread that runs the job.
 """
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from syncsvc import clock, vault
 from syncsvc.github.auth import Credential
@@ -13,6 +13,10 @@ from syncsvc.github.etags import StoredPage
 from syncsvc.models import EtagEntry, Installation, InstallationToken, RateBudget
 
 _ETAGS_AT_ONCE = 20
+_GET_PAGE = f"""
+    SELECT etag, token_fingerprint, rows, has_next, last_page, version
+    FROM {EtagEntry._meta.db_table} WHERE installation_id = %s AND url = %s
+"""  # noqa: S608  (the table's name is ours)
 
 
 class DatabaseBudgetStore:
@@ -113,16 +117,20 @@ class DatabaseEtagStore:
 
     def get(self, url_key: str) -> StoredPage | None:
         """The page last stored for this address, if any."""
-        row = EtagEntry.objects.filter(installation_id=self._installation_id, url=url_key).first()
-        if row is None:
+        # Asked once a page, so in plain SQL: the ORM takes longer than GitHub's simulator does.
+        with connection.cursor() as cursor:
+            cursor.execute(_GET_PAGE, [self._installation_id, url_key])
+            found = cursor.fetchone()
+        if found is None:
             return None
+        etag, fingerprint, rows, has_next, last_page, version = found
         return StoredPage(
-            etag=row.etag,
-            fingerprint=row.token_fingerprint,
-            rows=bytes(row.rows),
-            has_next=row.has_next,
-            last_page=row.last_page,
-            version=row.version,
+            etag=etag,
+            fingerprint=fingerprint,
+            rows=bytes(rows),
+            has_next=has_next,
+            last_page=last_page,
+            version=version,
         )
 
     def put(self, url_key: str, page: StoredPage) -> None:

@@ -47,6 +47,17 @@ def new_session(pool_size: int) -> requests.Session:
     return session
 
 
+def settle_environment(session: requests.Session, url: str) -> None:
+    """Reads the proxies and certificates that the environment names for `url`, once.
+
+    `requests` would look for them twice on every request, which costs a millisecond each time.
+    """
+    settled = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify = settled["proxies"], settled["verify"]
+    session.cert = settled["cert"]
+    session.trust_env = False
+
+
 def unreachable(host: str, error: requests.RequestException) -> GitHubError:
     """The typed error, with a sentence for people, behind a failure of `requests`."""
     detail = redact(f"{type(error).__name__}: {error}")[:300]

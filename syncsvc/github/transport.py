@@ -32,7 +32,12 @@ from syncsvc.github.protocol import (
     parse_links,
     same_host_url,
 )
-from syncsvc.github.session import Authorization, new_session, unreachable
+from syncsvc.github.session import (
+    Authorization,
+    new_session,
+    settle_environment,
+    unreachable,
+)
 from syncsvc.github.usage import Usage
 from syncsvc.github.values import MalformedBody
 
@@ -107,6 +112,7 @@ class Transport:
         self.clock = clock
         self.concurrency = max(1, concurrency)
         self._session = session_factory(max(1, concurrency))
+        settle_environment(self._session, self.api_url)
         self._timeouts = timeouts
         self._sleep = sleep
         self._rng = rng

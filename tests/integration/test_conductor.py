@@ -524,6 +524,24 @@ def test_a_bad_record_among_good_ones_alone_is_skipped(
     assert_nothing_was_removed(installation, 30)
 
 
+@pytest.mark.spec("P30", "R10.5")
+def test_a_record_that_the_database_cannot_hold_alone_is_skipped(app_mode: Simulator) -> None:
+    installation = discover()
+    app_mode.faults.add(
+        Fault(
+            kind="bad_record", path_regex=LIST, record=4, damage={"language": "x" * 500}, times=None
+        )
+    )
+    job = sync(installation)
+    assert job.status == "partial"
+    assert (job.counts["repositories"]["created"], job.counts["repositories"]["errors"]) == (29, 2)
+    assert {failure["operation"] for failure in job.failures} == {"write", "verify"}
+    app_mode.faults.clear()
+    EtagEntry.objects.all().delete()
+    assert sync(installation).status == "succeeded"
+    assert_equal_to_truth(app_mode.world, installation)
+
+
 @pytest.mark.spec("R4.2", "R3.5")
 def test_an_exhausted_budget_blocks_the_job_and_it_goes_on_after_the_reset(big: Simulator) -> None:
     installation = discover()
