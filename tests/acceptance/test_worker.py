@@ -108,7 +108,7 @@ def test_a_job_whose_worker_was_killed_is_taken_up_by_another(
         settings.GITHUB_APP_ID = str(simulator.app_id)
         settings.GITHUB_APP_PRIVATE_KEY = simulator.private_key_pem
         octo = discover()
-        job_id = SyncService.request(octo.pk, "cron").job_id
+        job_id = SyncService.request(octo.pk, "cron").job_id or ""
         with worker(simulator) as first:
             until(Repository.objects.exists)
             kill(first, signal.SIGKILL)

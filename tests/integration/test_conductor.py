@@ -101,7 +101,8 @@ def test_an_enterprise_server_below_a_path_of_its_own(settings: Settings, world:
         settings.GITHUB_APP_PRIVATE_KEY = server.private_key_pem
         assert server.url.endswith("/api/v3")
         installation = discover()
-        row = sync(installation) and first(installation)
+        sync(installation)
+        row = first(installation)
         world.rename(row.github_id, "renamed")
         assert sync(installation, mode="repo", repository=row.full_name).status == "succeeded"
         assert_equal_to_truth(world, installation)
