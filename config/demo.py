@@ -32,6 +32,7 @@ def prepare(*, app_id: str) -> dict[str, str]:
         "SYNC_DEMO": "1",
         # Things happen all the time there, and people who try it out are not patient.
         "SYNC_INTERVAL_MINUTES": os.environ.get("SYNC_INTERVAL_MINUTES", "1"),
+        "SYNC_MANUAL_COOLDOWN_SECONDS": os.environ.get("SYNC_MANUAL_COOLDOWN_SECONDS", "5"),
     }
     note = _folder() / "environment.json"
     note.touch(mode=0o600)

@@ -1,0 +1,125 @@
+"""What `make run` shows to the outside equals GitHub, field by field: demo, App mode and token mode."""
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncsvc.github.values import parse_time
+from tests.acceptance.served import ROOT, Served, until
+
+LOGIN = {"ADMIN_USERNAME": "operator", "ADMIN_PASSWORD": "correct horse battery staple"}
+COMPARED = (
+    "full_name",
+    "owner",
+    "name",
+    "description",
+    "visibility",
+    "archived",
+    "disabled",
+    "fork",
+    "default_branch",
+    "language",
+    "stars",
+    "forks",
+    "open_issues",
+    "size",
+    "homepage",
+    "license",
+)
+TIMES = ("github_created_at", "github_updated_at", "pushed_at")
+
+
+def ask(url: str, *, token: str = "", body: Any = None) -> Any:
+    """A JSON answer, from the product or from the simulator's back door."""
+    request = urllib.request.Request(url)
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@contextmanager
+def github(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The simulator as a process of its own; what it says of itself."""
+    command = [sys.executable, "manage.py", "simulate_github", "--port", "0", "--repos", "150"]
+    command += ["--private-key-file", str(tmp_path / "key.pem"), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.terminate()
+
+
+def mirrored(served: Served) -> dict[int, dict[str, Any]]:
+    """All repositories that the API shows, through all its pages."""
+    root = f"http://127.0.0.1:{served.port}/api/v1"
+    login = {"username": LOGIN["ADMIN_USERNAME"], "password": LOGIN["ADMIN_PASSWORD"]}
+    token = ask(f"{root}/auth/token/", body=login)["access"]
+    found: dict[int, dict[str, Any]] = {}
+    url: str | None = f"{root}/repositories/"
+    while url:
+        page = ask(url, token=token)
+        found |= {row["github_id"]: row for row in page["results"]}
+        url = page["next"]
+    return {github_id: comparable(row) for github_id, row in found.items()}
+
+
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """The fields that both sides have, in one form."""
+    return (
+        {name: row[name] for name in COMPARED}
+        | {name: parse_time(row[name]) for name in TIMES}
+        | {"topics": sorted(row["topics"])}
+    )
+
+
+def assert_equal(served: Served, truth: Callable[[], list[dict[str, Any]]]) -> None:
+    """Waits until the first syncs are over; then everything must agree."""
+    expected = {row["github_id"]: comparable(row) for row in truth()}
+    until(lambda: len(mirrored(served)) >= len(expected), 30, served.said)
+    assert mirrored(served) == expected
+
+
+@pytest.mark.spec("R2.1", "R5.1")
+def test_app_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
+    with github(tmp_path) as simulator:
+        served = serve(
+            GITHUB_API_URL=simulator["url"],
+            GITHUB_APP_ID=str(simulator["app_id"]),
+            GITHUB_APP_PRIVATE_KEY=str(tmp_path / "key.pem"),
+            **LOGIN,
+        )
+        served.await_ready()
+        assert "the App installations" in served.said()
+        truth = ask(f"{simulator['url']}/_simulator/truth")
+        assert_equal(served, lambda: [row for rows in truth.values() for row in rows])
+        served.ctrl_c()
+
+
+@pytest.mark.spec("R2.1", "R5.1")
+def test_token_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
+    with github(tmp_path) as simulator:
+        owner = simulator["token_owner"]
+        served = serve(
+            GITHUB_API_URL=simulator["url"],
+            GITHUB_TOKEN=simulator["token"],
+            GITHUB_OWNER=owner,
+            **LOGIN,
+        )
+        served.await_ready()
+        assert owner in served.said()
+        truth = ask(f"{simulator['url']}/_simulator/truth")
+        assert_equal(
+            served, lambda: [r for rows in truth.values() for r in rows if r["owner"] == owner]
+        )
+        served.ctrl_c()
