@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from config import admin_look, demo, embedded, logs
 
@@ -22,6 +23,7 @@ env = environ.Env()
 if "PYTEST_VERSION" in os.environ:
     # Tests see neither a developer's credentials nor the data of `make run`.
     os.environ.setdefault("SYNC_VAR_DIR", str(BASE_DIR / "var" / "test"))
+    os.environ.setdefault("SECRET_KEY", "guards nothing but tests, and is long enough for them")
 else:
     env.read_env(str(BASE_DIR / os.environ.get("ENV_FILE", ".env")))
     # A command in a second terminal meets the simulator that `make run` serves.
@@ -34,10 +36,16 @@ VAR_DIR = embedded.var_dir()
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or (embedded.secret_key() if EMBEDDED else "")
-FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or (
-    [SECRET_KEY] if EMBEDDED else []
-)
-PORT = env.int("PORT", default=8000)
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set: beside DATABASE_URL it has to be. Any long random text will do, "
+        "the same on every machine."
+    )
+FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [SECRET_KEY]
+try:
+    PORT = env.int("PORT", default=8000)
+except ValueError:
+    raise ImproperlyConfigured("PORT must be a number, for example 8000.") from None
 BASE_URL = env.str("BASE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 _base = urlsplit(BASE_URL)
 HTTPS = _base.scheme == "https"
@@ -100,9 +108,15 @@ TEMPLATES = [
     },
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": embedded.database_config() if EMBEDDED else env.db("DATABASE_URL")
-}
+DATABASES: dict[str, dict[str, Any]] = {}
+if EMBEDDED:
+    DATABASES["default"] = embedded.database_config()
+elif urlsplit(env.str("DATABASE_URL")).scheme in ("postgres", "postgresql"):
+    DATABASES["default"] = env.db("DATABASE_URL")
+else:
+    raise ImproperlyConfigured(
+        "DATABASE_URL must be the address of a PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/NAME."
+    )
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -165,6 +179,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 )
 if FILESYSTEM_BROKER:
     CELERY_BROKER_TRANSPORT = "config.filesystem_broker:Transport"
+CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="github-mirror")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -46,7 +47,9 @@ def ring(job_id: uuid.UUID) -> bool:
     """Tells the workers of a job through the broker. A broker that is down loses nothing: the job
     stands in the database and the sweeper rings again."""
     try:
-        current_app.send_task(RUN_JOB, args=[str(job_id)])
+        current_app.send_task(
+            RUN_JOB, args=[str(job_id)], queue=settings.CELERY_TASK_DEFAULT_QUEUE
+        )
     except (OperationalError, OSError) as error:
         log.warning("broker.unreachable", job_id=str(job_id), error=str(error))
         return False

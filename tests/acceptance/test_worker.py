@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -25,6 +26,12 @@ from tests.support import assert_equal_to_truth, discover
 pytestmark = pytest.mark.django_db(transaction=True)
 
 real_ring = jobs.ring  # as it is before the fixtures replace the broker by a list
+
+
+@pytest.fixture(autouse=True)
+def own_queue(settings: Settings, request: pytest.FixtureRequest) -> None:
+    """Tests that run beside this one share the broker, not the queue."""
+    settings.CELERY_TASK_DEFAULT_QUEUE = f"test-{os.getpid()}-{request.node.name}"
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def database_url() -> str:
 
 
 @contextmanager
-def worker(simulator: Simulator) -> Iterator[subprocess.Popen[bytes]]:
+def worker(simulator: Simulator, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of its own process group, as `make run` and production start it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {
         "DATABASE_URL": database_url(),
@@ -53,18 +60,20 @@ def worker(simulator: Simulator) -> Iterator[subprocess.Popen[bytes]]:
         "FIELD_ENCRYPTION_KEYS": django_settings.FIELD_ENCRYPTION_KEYS[0],
         "SYNC_VAR_DIR": str(var_dir()),
         "SYNC_LEASE_SECONDS": "5",
+        "CELERY_QUEUE": django_settings.CELERY_TASK_DEFAULT_QUEUE,
         "ENV_FILE": "none",
         "GITHUB_API_URL": simulator.url,
         "GITHUB_APP_ID": str(simulator.app_id),
         "GITHUB_APP_PRIVATE_KEY": simulator.private_key_pem,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "config", "worker", "--concurrency", "2"],
-        env=environment,
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "config", "worker", "--concurrency", "2"],
+            env=environment,
+            start_new_session=True,
+            stderr=output,
+            stdout=output,
+        )
     try:
         yield process
     finally:
@@ -78,45 +87,49 @@ def kill(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         process.wait(timeout=30)
 
 
-def until(done: Callable[[], object], seconds: float = 40) -> None:
+def until(done: Callable[[], object], log: Path, seconds: float = 40) -> None:
     """Waits for the other process."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not done():
-        assert time.monotonic() < deadline, list(SyncJob.objects.values())
+        assert time.monotonic() < deadline, log.read_text()
         pause.wait(0.1)
 
 
 @pytest.mark.spec("R3.2", "R5.5", "R6.1")
-def test_a_worker_does_what_was_asked_for_through_the_broker(app_mode: Simulator) -> None:
+def test_a_worker_does_what_was_asked_for_through_the_broker(
+    app_mode: Simulator, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
     octo = discover()
     for installation in Installation.objects.all():
         SyncService.request(installation.pk, "cron")
-    with worker(app_mode):
-        until(lambda: SyncJob.objects.filter(status="succeeded").count() == 2)
+    with worker(app_mode, log):
+        until(lambda: SyncJob.objects.filter(status="succeeded").count() == 2, log)
         assert_equal_to_truth(app_mode.world, octo)
 
 
 @pytest.mark.spec("R10.2")
 def test_a_job_whose_worker_was_killed_is_taken_up_by_another(
-    settings: Settings, tune: Callable[..., object]
+    settings: Settings, tune: Callable[..., object], tmp_path: Path
 ) -> None:
+    log = tmp_path / "worker.log"
     tune(lease_seconds=5, manual_cooldown_seconds=0)
-    world = World.generate(seed=5, repositories=1200)
+    world = World.generate(seed=5, repositories=4500)
     with Simulator(world, latency=0.4) as simulator:
         settings.GITHUB_API_URL = simulator.url
         settings.GITHUB_APP_ID = str(simulator.app_id)
         settings.GITHUB_APP_PRIVATE_KEY = simulator.private_key_pem
         octo = discover()
         job_id = SyncService.request(octo.pk, "cron").job_id or ""
-        with worker(simulator) as first:
-            until(Repository.objects.exists)
+        with worker(simulator, log) as first:
+            until(Repository.objects.exists, log)
             kill(first, signal.SIGKILL)
         job = SyncJob.objects.get(pk=job_id)
         assert (job.status, job.attempt) == ("running", 1)
-        with worker(simulator):
-            until(jobs.ring_waiting)  # what beat asks for every ten seconds
-            until(lambda: SyncJob.objects.filter(status="succeeded").exists())
+        with worker(simulator, log):
+            until(jobs.ring_waiting, log)  # what beat asks for every ten seconds
+            until(lambda: SyncJob.objects.filter(status="succeeded").exists(), log)
         job.refresh_from_db()
         assert job.attempt == 2
         assert_equal_to_truth(world, octo)
