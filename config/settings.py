@@ -20,7 +20,8 @@ from config import admin_look, demo, embedded, logs
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-if "PYTEST_VERSION" in os.environ:
+TESTING = "PYTEST_VERSION" in os.environ
+if TESTING:
     # Tests see neither a developer's credentials nor the data of `make run`.
     os.environ.setdefault("SYNC_VAR_DIR", str(BASE_DIR / "var" / "test"))
     os.environ.setdefault("SECRET_KEY", "guards nothing but tests, and is long enough for them")
@@ -122,7 +123,8 @@ DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="")
-CACHE_URL = env.str("CACHE_URL", default=REDIS_URL)
+# Tests clear their cache, which would empty the broker's database of tests beside them.
+CACHE_URL = env.str("CACHE_URL", default="" if TESTING else REDIS_URL)
 CACHES: dict[str, dict[str, Any]] = {
     "default": (
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
