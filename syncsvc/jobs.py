@@ -47,9 +47,7 @@ def ring(job_id: uuid.UUID) -> bool:
     """Tells the workers of a job through the broker. A broker that is down loses nothing: the job
     stands in the database and the sweeper rings again."""
     try:
-        current_app.send_task(
-            RUN_JOB, args=[str(job_id)], queue=settings.CELERY_TASK_DEFAULT_QUEUE
-        )
+        current_app.send_task(RUN_JOB, args=[str(job_id)], queue=settings.CELERY_TASK_DEFAULT_QUEUE)
     except (OperationalError, OSError) as error:
         log.warning("broker.unreachable", job_id=str(job_id), error=str(error))
         return False
