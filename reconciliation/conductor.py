@@ -5,6 +5,7 @@ apply in batches, so memory stays bounded; nothing is concluded from what a list
 listing is whole and the repository itself was asked.
 """
 
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -28,6 +29,7 @@ from syncsvc.plan import Change, MirrorRepository
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 2000
+WRITE_SECONDS: Final = 2.0
 RACES: Final = 3
 
 Connect = Callable[[Installation, str], Connection]
@@ -43,8 +45,11 @@ def execute(
     """
     run = Run(lease)
     try:
-        with structlog.contextvars.bound_contextvars(
-            job_id=str(lease.job.pk), installation_id=lease.job.installation_id
+        with (
+            structlog.contextvars.bound_contextvars(
+                job_id=str(lease.job.pk), installation_id=lease.job.installation_id
+            ),
+            lease.kept_alive(),
         ):
             _attempt(run, last_attempt=last_attempt, to=to)
     except LeaseLost:
@@ -144,13 +149,16 @@ def _stream(run: Run) -> Listing:
     run.lease.progress("reading repositories")
     listing = run.client.list_repositories(run.source())
     waiting: list[RepositoryRow] = []
+    written_at = time.monotonic()
     try:
         for page in run.timed("fetch", listing):
             run.put_aside(page.bad)
             waiting += page.rows
-            if len(waiting) >= BATCH:
+            # Few large writes where GitHub is fast, early ones where it is slow: a run that is
+            # killed has then lost two seconds of work at most.
+            if len(waiting) >= BATCH or time.monotonic() - written_at >= WRITE_SECONDS:
                 _settle(run, waiting)
-                waiting = []
+                waiting, written_at = [], time.monotonic()
             run.lease.progress(
                 "reading repositories", len(run.seen) + len(waiting), listing.total_count
             )

@@ -5,6 +5,7 @@ was only slow cannot write after its job went to another.
 """
 
 import random
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from kombu.exceptions import OperationalError
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 RUN_JOB = "reconciliation.run_job"
 PROGRESS_SECONDS = 1.0
+STUCK_SECONDS = 900.0
 RING_AGAIN = timedelta(seconds=60)
 RETRY_BASE = timedelta(seconds=30)
 RETRY_CAP = timedelta(minutes=15)
@@ -176,7 +178,8 @@ class Lease:
         self.job = job
         self.settings = conf.for_installation(job.installation)
         self._token = token
-        self._said_at = 0.0
+        self._said_at = time.monotonic()
+        self._shown_at = 0.0
         self._rng = random.Random()
         self._progress: dict[str, Any] = {}
 
@@ -189,7 +192,8 @@ class Lease:
         """
         new_stage = stage != self._progress.get("stage")
         self._progress = {"stage": stage, "current": current, "total": total, "current_item": item}
-        if new_stage or time.monotonic() - self._said_at >= PROGRESS_SECONDS:
+        self._said_at = time.monotonic()
+        if new_stage or self._said_at - self._shown_at >= PROGRESS_SECONDS:
             self._renew()
             events.emit(
                 "sync.job.progress",
@@ -201,6 +205,36 @@ class Lease:
             )
 
     @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Renews the lease from a thread of its own, for a page may take longer than a lease lasts:
+        time-outs, retries and `Retry-After` add up to minutes. A run that says nothing at all for
+        `STUCK_SECONDS` is given up to others."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep_alive, args=(ended,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(timeout=STUCK_SECONDS)
+
+    def _keep_alive(self, ended: threading.Event) -> None:
+        try:
+            while not ended.wait(self.settings.lease_seconds / 3):
+                if time.monotonic() - self._said_at > STUCK_SECONDS:
+                    log.error("sync.job.stuck", job_id=str(self.job.pk))
+                    return
+                self._mine().update(lease_expires_at=self._until())
+        except DatabaseError as error:
+            # The run itself meets the same trouble and deals with it.
+            log.warning("sync.job.lease_not_renewed", job_id=str(self.job.pk), error=str(error))
+        finally:
+            connection.close()
+
+    def _until(self) -> datetime:
+        return clock.now() + timedelta(seconds=self.settings.lease_seconds)
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction fenced by the lease: it commits only while the job is still ours."""
         with transaction.atomic():
@@ -208,11 +242,9 @@ class Lease:
             yield
 
     def _renew(self) -> None:
-        now = clock.now()
-        expires = now + timedelta(seconds=self.settings.lease_seconds)
-        if not self._mine().update(lease_expires_at=expires, **self._progress):
+        if not self._mine().update(lease_expires_at=self._until(), **self._progress):
             raise LeaseLost(f"job {self.job.pk} is no longer ours")
-        self._said_at = time.monotonic()
+        self._shown_at = time.monotonic()
         if self._mine().filter(cancel_requested_at__isnull=False).exists():
             raise Cancelled
 

@@ -3,6 +3,7 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -266,3 +267,24 @@ def test_a_remembered_request_is_asked_again_when_the_run_ends() -> None:
     follower = SyncJob.objects.get(status="queued")
     assert (follower.trigger, follower.installation_id) == ("gap", lease.job.installation_id)
     assert Installation.objects.count() == 1
+
+
+@pytest.mark.spec("R10.2")
+@pytest.mark.django_db(transaction=True)
+def test_a_page_that_takes_longer_than_a_lease_loses_no_lease(tune: Any) -> None:
+    tune(lease_seconds=5)
+    lease = claimed()
+    renewed = threading.Event()
+    plain = lease._until
+
+    def until() -> datetime:
+        renewed.set()
+        return plain()
+
+    lease.settings = replace(lease.settings, lease_seconds=0.3)  # type: ignore[arg-type]
+    lease._until = until  # type: ignore[method-assign]
+    before = SyncJob.objects.get().lease_expires_at
+    with lease.kept_alive():
+        assert renewed.wait(10)
+    assert SyncJob.objects.get().lease_expires_at != before
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
