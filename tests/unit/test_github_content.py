@@ -345,7 +345,9 @@ def test_githubs_own_webhooks_can_be_read(event: str, key: str) -> None:
     assert files
     for path in files:
         item = json.loads(path.read_text())[key]
-        if key == "issue" and is_pull_request(item):
+        if "state" not in item or (key == "issue" and is_pull_request(item)):
+            with pytest.raises(InvalidRecord):  # an example that is cut short, or no issue
+                parse(item)
             continue
         assert parse(item).number == item["number"]
 
