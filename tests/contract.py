@@ -231,10 +231,26 @@ def _as_json_schema(node: Any) -> Any:
     if titles == ["Simple User", "Enterprise"]:
         # A slip in the description: nothing is both; the schema `installation` has anyOf.
         schema["anyOf"] = schema.pop("allOf")
+    _allow_forgotten_nulls(schema.get("properties"))
     if schema.pop("nullable", False) is True:
         return {"anyOf": [schema, {"type": "null"}]}
     return schema
 
+
+def _allow_forgotten_nulls(properties: Any) -> None:
+    """Other slips: what may be null is said in one place of the description, not in all."""
+    for marks, names in FORGOTTEN_NULLS:
+        if isinstance(properties, dict) and marks <= properties.keys():
+            for name in names:
+                properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+
+
+FORGOTTEN_NULLS = (
+    # The fork or the user that a pull request came from may have been deleted.
+    ({"label", "ref", "repo", "sha", "user"}, ("repo", "user")),
+    # A label without a description, in a listing of pull requests.
+    ({"color", "default", "description", "name"}, ("description",)),
+)
 
 FORMATS = FormatChecker(formats=())
 

@@ -1,4 +1,4 @@
-"""How GitHub shows what concerns the App: itself, installations, hooks, and pushes to webhooks.
+"""How GitHub shows what concerns the App: itself, installations, hooks.
 
 Pure, like `payloads`, whose shapes these build on.
 """
@@ -6,7 +6,7 @@ Pure, like `payloads`, whose shapes these build on.
 from collections.abc import Mapping
 from typing import Any
 
-from syncsvc.simulator.payloads import HTML_URL, repository, simple_user
+from syncsvc.simulator.payloads import HTML_URL, simple_user
 from syncsvc.simulator.records import (
     DEFAULT_EVENTS,
     Account,
@@ -17,50 +17,6 @@ from syncsvc.simulator.records import (
     node_id,
     rfc3339,
 )
-
-
-def push(
-    repository_: Repository, owner: Account, actor: Account, before: str, api: str
-) -> dict[str, Any]:
-    """What a `push` event says beside its sender; its repository has times as numbers."""
-    branch, after = repository_.default_branch, repository_.head_sha
-    html_url = f"{HTML_URL}/{owner.login}/{repository_.name}"
-    email = f"{actor.id}+{actor.login}@users.noreply.github.com"
-    commit = {
-        "id": after,
-        "tree_id": after[::-1],
-        "distinct": True,
-        "message": f"Change number {repository_.pushes}",
-        "timestamp": rfc3339(repository_.pushed_at),
-        "url": f"{html_url}/commit/{after}",
-        "author": {"name": actor.name, "email": email, "username": actor.login},
-        "committer": {"name": actor.name, "email": email, "username": actor.login},
-        "added": [],
-        "removed": [],
-        "modified": ["README.md"],
-    }
-    shown = repository(repository_, owner, api)
-    shown["owner"] = {"name": owner.login, "email": None, **shown["owner"]}
-    shown |= {
-        "created_at": repository_.created_at,
-        "pushed_at": repository_.pushed_at,
-        "stargazers": repository_.stars,
-        "master_branch": branch,
-    }
-    return {
-        "ref": f"refs/heads/{branch}",
-        "before": before,
-        "after": after,
-        "repository": shown,
-        "pusher": {"name": actor.login, "email": email},
-        "created": False,
-        "deleted": False,
-        "forced": False,
-        "base_ref": None,
-        "compare": f"{html_url}/compare/{before[:12]}...{after[:12]}",
-        "commits": [commit],
-        "head_commit": commit,
-    }
 
 
 def short_repository(repository: Repository, full_name: str) -> dict[str, Any]:

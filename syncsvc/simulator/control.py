@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from typing import Any, Protocol
 
 from syncsvc.simulator.changes import CHANGES
+from syncsvc.simulator.content import Item
 from syncsvc.simulator.deliveries import Deliveries, Weather, item
 from syncsvc.simulator.faults import Fault, Faults
 from syncsvc.simulator.limits import Limits
@@ -53,6 +54,7 @@ class Control:
         self._doors: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "state"): lambda _: simulator.describe(),
             ("GET", "truth"): self._truth,
+            ("GET", "truth/content"): self._truth_content,
             ("GET", "log"): self._log,
             ("DELETE", "log"): lambda _: simulator.request_log.clear(),
             ("GET", "counters"): lambda _: simulator.counters(),
@@ -85,6 +87,10 @@ class Control:
         if wanted is None:
             return world.truth()
         return world.truth(int(wanted) if wanted.isdecimal() else wanted)
+
+    def _truth_content(self, request: Request) -> Any:
+        wanted = request.query.get("repository", "")
+        return self._simulator.world.truth_content(int(wanted) if wanted.isdecimal() else wanted)
 
     def _log(self, request: Request) -> Any:
         return [
@@ -144,6 +150,8 @@ def shown(value: Any) -> Any:
     """The outcome of a change as JSON: the id of what it concerned."""
     if isinstance(value, Repository | Account | Installation | Hook):
         return {"id": value.id}
+    if isinstance(value, Item):
+        return {"id": value.id, "number": value.number, "repository_id": value.repository_id}
     return {}
 
 

@@ -4,11 +4,14 @@ Hides the shapes of GitHub's events and their GUIDs. A payload is taken at the m
 the change: later changes do not alter what was sent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from syncsvc.simulator import app_payloads, payloads
+import orjson
+
+from syncsvc.simulator import app_payloads, commit_payloads, content_payloads, payloads
+from syncsvc.simulator.content import Commit, Issue, PullRequest
 from syncsvc.simulator.records import Account, Event, Installation, Repository, packed
 from syncsvc.simulator.state import State
 
@@ -55,17 +58,51 @@ class Telling(State):
             payload["installation"] = {"id": installation.id, "node_id": installation.node_id}
         self._tell(event, action, payload, installation, repository_id=repository.id, owner=owner)
 
-    def tell_push(self, repository: Repository, before: str) -> None:
-        """Tell of a commit pushed to the default branch (`push`)."""
+    def tell_push(
+        self,
+        repository: Repository,
+        before: str,
+        new: Sequence[Commit],
+        *,
+        forced: bool = False,
+    ) -> None:
+        """Tell of commits pushed to the default branch (`push`)."""
         if self.quiet:
             return
-        owner, actor = self.accounts[repository.owner_id], self.actor()
-        self.tell_repository(
-            None,
+        more = commit_payloads.push(
             repository,
-            event="push",
-            more=app_payloads.push(repository, owner, actor, before, self.api_url),
+            self.accounts[repository.owner_id],
+            self.content(repository),
+            self.actor(),
+            before=before,
+            new=new,
+            forced=forced,
+            api=self.api_url,
         )
+        self.tell_repository(None, repository, event="push", more=more)
+
+    def tell_item(self, action: str, item: Issue | PullRequest, **more: Any) -> None:
+        """Tell of something that happened to an issue or a pull request; `more` joins in."""
+        if self.quiet:
+            return
+        repository = self.repositories[item.repository_id]
+        place = self.place(repository)
+        if isinstance(item, PullRequest):
+            shown = {
+                "number": item.number,
+                "pull_request": content_payloads.full_pull_request(item, place),
+            }
+            self.tell_repository(action, repository, event="pull_request", more=shown | more)
+        else:
+            shown = {"issue": content_payloads.full_issue(item, place)}
+            self.tell_repository(action, repository, event="issues", more=shown | more)
+
+    def place(self, repository: Repository) -> content_payloads.Place:
+        """The repository as a place in which webhooks show something."""
+        owner = self.accounts[repository.owner_id]
+        shown = orjson.dumps(payloads.repository(repository, owner, self.api_url))
+        name = self.full_name(repository)
+        return content_payloads.Place(name, self.api_url, orjson.Fragment(shown), owner)
 
     def tell_installation(
         self,

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from random import Random
 
 from syncsvc.simulator import vocabulary
-from syncsvc.simulator.records import Account, AccountType, Installation, Repository, Visibility
+from syncsvc.simulator.records import (
+    Account,
+    AccountType,
+    ContentPlan,
+    Installation,
+    Repository,
+    Visibility,
+)
 from syncsvc.simulator.state import State
 
 DAY = 86_400
 FIRST_ID = 200_000_000
 WIDE_ID = 4_400_000_000
+EMPTY_SHARE = 0.05
+"""Of the repositories, that have no commit."""
 WIDE_SHARE = 10
 """One in so many repositories, the newest, has an id beyond 32 bits."""
 
@@ -28,6 +37,15 @@ class AccountPlan:
     installed: bool = True
 
 
+@dataclass(frozen=True)
+class ContentSize:
+    """How much repositories hold on average."""
+
+    issues: float
+    pull_requests: float
+    commits: float
+
+
 def default_plan(seed: int, repositories: int) -> tuple[AccountPlan, ...]:
     """An organization with `repositories`, and a user of a generated login with a few."""
     random = Random(seed)
@@ -38,11 +56,12 @@ def default_plan(seed: int, repositories: int) -> tuple[AccountPlan, ...]:
     )
 
 
-def fill(world: State, plans: Sequence[AccountPlan]) -> None:
+def fill(world: State, plans: Sequence[AccountPlan], size: ContentSize) -> None:
     """Create the planned accounts; users among them belong to every organization."""
     for plan in plans:
         account = _account(world, plan)
         _repositories(world, account, plan.repositories)
+        _plan_content(world, account, size)
         if plan.installed:
             number = world.next_id("installation", 40_000_000)
             at = world.time - world.random.randrange(1, 300) * DAY
@@ -89,6 +108,50 @@ def _repositories(world: State, account: Account, count: int) -> None:
         )
         repository.visibility = random.choice(visibilities)
         world.add_repository(repository)
+
+
+def _plan_content(world: State, account: Account, size: ContentSize) -> None:
+    """Say how much each repository will hold; some stay empty, without a commit."""
+    random = Random(f"content of {account.login} {world.seed}")
+    owned = world.owned(account)
+    empty = [size.commits <= 0 or random.random() < EMPTY_SHARE for _ in owned]
+    if all(empty) and owned and size.commits > 0:
+        empty[0] = False
+    filled = [0.0 if e else 1.0 for e in empty]
+    commits = _shares([f * random.uniform(0.4, 1.6) for f in filled], size.commits)
+    pulls = _shares([f * _uneven(random) for f in filled], size.pull_requests)
+    issues = _shares([_uneven(random) for _ in owned], size.issues)
+    for index, repository in enumerate(owned):
+        items = issues[index] + pulls[index]
+        repository.open_issues = min(int(items * random.uniform(0.1, 0.7) + 0.5), items)
+        repository.plan = ContentPlan(
+            issues=issues[index],
+            pull_requests=pulls[index],
+            commits=max(commits[index], 1) if filled[index] else 0,
+            open_items=repository.open_issues,
+            first_id=world.contents.reserve(repository.id, items) if items else 0,
+        )
+        if not filled[index]:
+            repository.language, repository.size = None, 0
+
+
+def _uneven(random: Random) -> float:
+    """Most have a little, some much, some nothing."""
+    return 0.0 if random.random() < 0.1 else min(random.paretovariate(1.1), 40.0)
+
+
+def _shares(weights: list[float], average: float) -> list[int]:
+    """Whole numbers in proportion to the weights; together the average for each weight."""
+    total, weight = round(average * len(weights)), sum(weights)
+    if not weight:
+        return [0] * len(weights)
+    reached, given, shares = 0.0, 0, []
+    for one in weights:
+        reached += one
+        upto = round(total * reached / weight)
+        shares.append(upto - given)
+        given = upto
+    return shares
 
 
 def _names(random: Random, count: int) -> list[str]:

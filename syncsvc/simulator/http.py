@@ -7,13 +7,14 @@ what goes wrong on purpose (resets, silence) is asked for by an `Outcome`.
 import socket
 import socketserver
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache, partial
 from http import HTTPStatus
 from threading import Event, Lock, Thread, current_thread
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from syncsvc.simulator.messages import Answer, Request
 
@@ -90,8 +91,10 @@ class _Tcp(socketserver.ThreadingTCPServer):
     request_queue_size = 256
     owner: Server
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news; a mistake of the simulator's own is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Connection(socketserver.StreamRequestHandler):

@@ -7,13 +7,13 @@ seconds since the epoch, as GitHub's own times have no fractions.
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha1
+from functools import lru_cache
 from typing import Any, Literal
 from zlib import compress, decompress
 
 import orjson
 
-AccountType = Literal["Organization", "User"]
+AccountType = Literal["Organization", "User", "Bot"]
 Selection = Literal["all", "selected"]
 Visibility = Literal["public", "private", "internal"]
 
@@ -28,14 +28,24 @@ class WorldError(ValueError):
     """A change that GitHub would refuse; its text is one sentence for people."""
 
 
+@lru_cache(maxsize=1 << 18)
 def rfc3339(moment: int) -> str:
     """Epoch seconds as GitHub writes times: `2025-06-01T12:00:00Z`."""
     return datetime.fromtimestamp(moment, UTC).isoformat()[:19] + "Z"
 
 
+def epoch(text: str) -> int | None:
+    """A time as clients write it, in epoch seconds; None for nonsense. Without a zone: UTC."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp())
+
+
 def legacy_node_id(kind: str, number: int) -> str:
     """The older form of a node id: base64 of `010:Repository42`."""
-    return b64encode(f"{len(kind):03}:{kind}{number}".encode()).decode()
+    return b64encode(f"0{len(kind)}:{kind}{number}".encode()).decode()
 
 
 def node_id(prefix: str, number: int) -> str:
@@ -45,9 +55,9 @@ def node_id(prefix: str, number: int) -> str:
     return f"{prefix}_{urlsafe_b64encode(packed).decode().rstrip('=')}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Account:
-    """A user or an organization."""
+    """A user or an organization, or a bot that writes pull requests."""
 
     id: int
     login: str
@@ -64,7 +74,19 @@ class Account:
     @property
     def node_id(self) -> str:
         """GitHub's global id of the account."""
-        return node_id("O" if self.type == "Organization" else "U", self.id)
+        return node_id({"Organization": "O", "User": "U", "Bot": "BOT"}[self.type], self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentPlan:
+    """How much a repository holds, known before any of it exists."""
+
+    issues: int = 0
+    pull_requests: int = 0
+    commits: int = 0
+    open_items: int = 0
+    first_id: int = 0
+    """Where its share of the numbers begins from which ids are made."""
 
 
 @dataclass(slots=True)
@@ -95,6 +117,8 @@ class Repository:
     blocked: str | None = None
     blocked_at: int = 0
     pushes: int = 0
+    plan: ContentPlan = ContentPlan()
+    """What it holds when its content is made, at the first need."""
     revision: int = 0
 
     @property
@@ -103,11 +127,6 @@ class Repository:
         if self.legacy_id:
             return legacy_node_id("Repository", self.id)
         return node_id("R", self.id)
-
-    @property
-    def head_sha(self) -> str:
-        """The newest commit of the default branch."""
-        return sha1(f"{self.id} {self.pushes}".encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(slots=True)

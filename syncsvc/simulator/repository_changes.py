@@ -7,7 +7,9 @@ or by `owner/name`; every method raises WorldError with a sentence when GitHub w
 import re
 from typing import Any
 
+from syncsvc.simulator import content_generate
 from syncsvc.simulator.changes import change
+from syncsvc.simulator.content import Content
 from syncsvc.simulator.events import Telling
 from syncsvc.simulator.payloads import simple_user
 from syncsvc.simulator.records import VISIBILITIES, Account, Repository, Visibility, WorldError
@@ -69,6 +71,8 @@ class RepositoryChanges(Telling):
         for key, value in values.items():
             setattr(repository, key, value)
         self.add_repository(repository)
+        labels = content_generate.new_labels(number, all_of_them=False)
+        self.contents.put(repository, Content(number, labels))
         self.revision += 1
         installation = self.installation_of(account)
         if installation is not None and selected and installation.selection == "selected":
@@ -187,9 +191,10 @@ class RepositoryChanges(Telling):
         before = {key: getattr(repository, key) for key in values}
         if before == values:
             return repository
+        self._edit_content(repository, values)
         for key, value in values.items():
             setattr(repository, key, value)
-        self._touch(repository)
+        self.touch(repository)
         told = {
             k: {"from": _json(before[k])}
             for k in ANNOUNCED
@@ -197,19 +202,6 @@ class RepositoryChanges(Telling):
         }
         if told:
             self.tell_repository("edited", repository, changes=told)
-        return repository
-
-    @change
-    def push(self, repo: int | str) -> Repository:
-        """Something was pushed to the default branch: `pushed_at`, `updated_at` and size move."""
-        repository = self.repository(repo)
-        if repository.archived:
-            raise WorldError(f"{self.full_name(repository)} is archived and takes no pushes.")
-        repository.size += self.random.randrange(1, 20)
-        self._touch(repository)
-        repository.pushed_at = repository.updated_at
-        before, repository.pushes = repository.head_sha, repository.pushes + 1
-        self.tell_push(repository, before)
         return repository
 
     @change
@@ -231,12 +223,36 @@ class RepositoryChanges(Telling):
 
     # Helpers
 
-    def _touch(self, repository: Repository) -> None:
+    def writable(self, repo: int | str) -> Repository:
+        """The repository, which must not be archived."""
+        repository = self.repository(repo)
+        if repository.archived:
+            raise WorldError(f"{self.full_name(repository)} is archived and takes no changes.")
+        return repository
+
+    def touch(self, repository: Repository) -> None:
+        """Move `updated_at`, so that each change has a second of its own unless ties are wanted."""
         moment = self.time
         if not self.ties and moment <= repository.updated_at:
             moment = repository.updated_at + 1
         repository.updated_at = max(moment, repository.updated_at)
         repository.revision += 1
+
+    def _edit_content(self, repository: Repository, values: dict[str, Any]) -> None:
+        """What an edit means for the content, before the fields are changed."""
+        if not {"language", "default_branch"} & values.keys():
+            return
+        content = self.content(repository)
+        if "language" in values:
+            language = values["language"]
+            most = max(content.languages.values(), default=0) + 1
+            chosen = {} if language is None else {language: most}
+            others = {k: v for k, v in content.languages.items() if k != language}
+            content.languages = chosen | (others if chosen else {})
+        branch = values.get("default_branch", repository.default_branch)
+        if branch not in content.branches and repository.default_branch in content.branches:
+            content.branches[branch] = list(content.branches[repository.default_branch])
+        content.changed()
 
     def _move(self, repository: Repository, *, name: str, owner: Account | None = None) -> None:
         self.drop_repository(repository, leave_redirect=True)
@@ -244,7 +260,7 @@ class RepositoryChanges(Telling):
         if owner is not None:
             repository.owner_id = owner.id
         self.add_repository(repository)
-        self._touch(repository)
+        self.touch(repository)
         self.revision += 1
 
     def _set(self, repo: int | str, action: str | None, state: str, **values: Any) -> Repository:
@@ -253,7 +269,7 @@ class RepositoryChanges(Telling):
             raise WorldError(f"{self.full_name(repository)} is {state} already.")
         for key, value in values.items():
             setattr(repository, key, value)
-        self._touch(repository)
+        self.touch(repository)
         if action is not None:
             self.tell_repository(action, repository)
         return repository

@@ -1,7 +1,7 @@
 """Which function answers which path.
 
 Hides matching. A module of routes declares its functions with `@routes.add(method, path)`;
-a new area (issues, GraphQL) is one more module in `routes.TABLES`.
+a new area is one more module in `routes.TABLES`.
 """
 
 import re

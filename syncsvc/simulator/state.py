@@ -10,6 +10,8 @@ from random import Random
 from threading import RLock
 from typing import Any
 
+from syncsvc.simulator.content import Content
+from syncsvc.simulator.contents import Contents
 from syncsvc.simulator.records import (
     Account,
     App,
@@ -59,6 +61,7 @@ class State:
             owner_id=0,
             created_at=base_time - 400 * 86_400,
         )
+        self.contents = Contents(seed, base_time, self.lock)
         self.on_change: Callable[[Change], None] | None = None
         self.changing = 0
         self.quiet = False
@@ -145,6 +148,10 @@ class State:
     def full_name(self, repository: Repository) -> str:
         """`owner/name` as of now."""
         return f"{self.accounts[repository.owner_id].login}/{repository.name}"
+
+    def content(self, repository: Repository) -> Content:
+        """What the repository holds: issues, pull requests, commits."""
+        return self.contents.of(repository)
 
     # Listing
 
@@ -300,6 +307,7 @@ class State:
         if leave_redirect:
             self.redirects[key] = repository.id
         else:
+            self.contents.drop(repository)
             self.redirects = {k: v for k, v in self.redirects.items() if v != repository.id}
 
     def relabel(self, account: Account, login: str) -> None:

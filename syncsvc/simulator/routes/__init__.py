@@ -1,8 +1,28 @@
 """The routes of the simulated API by area, in the order in which they are tried."""
 
-from syncsvc.simulator.routes import accounts, apps, hooks, meta, repositories
+from syncsvc.simulator.routes import (
+    accounts,
+    apps,
+    commits,
+    files,
+    hooks,
+    issues,
+    meta,
+    pulls,
+    repositories,
+)
 from syncsvc.simulator.routing import Route
 
-TABLES = (apps.routes, hooks.routes, accounts.routes, meta.routes, repositories.routes)
+TABLES = (
+    apps.routes,
+    hooks.routes,
+    accounts.routes,
+    meta.routes,
+    issues.routes,
+    pulls.routes,
+    commits.routes,
+    files.routes,
+    repositories.routes,
+)
 
 ALL: list[Route] = [route for routes in TABLES for route in routes.table]

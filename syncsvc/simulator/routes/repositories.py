@@ -38,17 +38,23 @@ def shown(context: Context, repository: Repository) -> Answer:
     """A repository as `full-repository`; 451 or 403 when it is blocked."""
     if not may_read(context, repository):
         raise not_found(GET_DOCS)
-    if repository.blocked is not None:
-        block = {
-            "reason": repository.blocked,
-            "created_at": rfc3339(repository.blocked_at),
-            "html_url": f"https://github.com/{repository.blocked}",
-        }
-        status = 451 if repository.blocked == "dmca" else 403
-        raise Refusal(status, "Repository access blocked", block=block)
+    refuse_blocked(repository)
     reader = reader_of(context, context.world.accounts[repository.owner_id])
     body = context.fragments.full(repository, reader)
     return Answer(body=body, modified_at=repository.updated_at)
+
+
+def refuse_blocked(repository: Repository) -> None:
+    """Refusal 451 for a repository that the law blocks, 403 for one that GitHub does."""
+    if repository.blocked is None:
+        return
+    block = {
+        "reason": repository.blocked,
+        "created_at": rfc3339(repository.blocked_at),
+        "html_url": f"https://github.com/{repository.blocked}",
+    }
+    status = 451 if repository.blocked == "dmca" else 403
+    raise Refusal(status, "Repository access blocked", block=block)
 
 
 def moved(context: Context) -> Answer:
@@ -56,8 +62,8 @@ def moved(context: Context) -> Answer:
     found = context.world.redirect(context.path["owner"], context.path["repo"])
     if found is None or not may_read(context, found):
         raise not_found(GET_DOCS)
-    rest = context.path.get("rest")
-    location = f"{context.api_url}/repositories/{found.id}" + (f"/{rest}" if rest else "")
+    rest = context.request.path.split("/", 4)[4:]
+    location = f"{context.api_url}/repositories/{found.id}" + (f"/{rest[0]}" if rest else "")
     if context.request.query_string:
         location += f"?{context.request.query_string}"
     permanent = context.request.method in {"GET", "HEAD"}
