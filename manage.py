@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Entry point of every command: `python manage.py <command>`."""
 
+import json
 import os
 import sys
 
@@ -13,7 +14,10 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"{error}")  # a sentence that says what to set; a traceback would hide it
+        # A sentence that says what to set; a traceback would hide it.
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error)}))  # noqa: T201
+        sys.exit(f"{error}")
 
 
 if __name__ == "__main__":

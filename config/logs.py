@@ -85,6 +85,8 @@ def configure(*, level: str) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "django_celery_beat": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                # Strangers try names all day: a 400 is answer enough.
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
             },
         }
     )

@@ -55,6 +55,9 @@ def execute(
     except LeaseLost:
         log.warning("sync.job.lease_lost", job_id=str(lease.job.pk))
         lease.job.refresh_from_db()
+    except (KeyboardInterrupt, SystemExit):
+        lease.hand_back()
+        raise
     if lease.job.follow_up and not lease.job.is_active:
         scheduling.request_remembered()
     return lease.job
@@ -272,6 +275,7 @@ def _settle_absent(run: Run) -> None:
                 evidence = _evidence(run, mine)
             change = compare_absent(mine, evidence, run.context)
             run.count_absent(mine.github_id, change)
+            run.explained.add(mine.github_id)
             if evidence in (Evidence.BLOCKED, Evidence.UNAVAILABLE):
                 run.failed(
                     f"{mine.owner}/{mine.name}",

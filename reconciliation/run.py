@@ -32,6 +32,8 @@ class Run:
         self.lease = lease
         self.job: SyncJob = lease.job
         self.seen: set[int] = set()
+        #: Lacked by the listing, and asked for by themselves.
+        self.explained: set[int] = set()
         installation: Installation = lease.job.installation
         now = clock.now()
         self.baseline = installation.last_listed_at is None
@@ -160,7 +162,7 @@ class Run:
                 str(record.github_id or f"record {record.index}"),
                 "read",
                 "validation",
-                f"GitHub's record has an unusable {record.field}: {record.reason}.",
+                f"GitHub's record cannot be read: {record.field or 'it'} is {record.reason}.",
             )
 
     def failed(self, item: str, operation: str, category: str, message: str) -> None:

@@ -22,7 +22,7 @@ def verify_repositories(run: Run, *, complete: bool) -> dict[str, Any]:
     """
     present = mirror.present_ids(run.job.installation_id)
     missing = sorted(run.seen - present)
-    surplus = sorted(present - run.seen) if complete else []
+    surplus = sorted(present - run.seen - run.explained) if complete else []
     broken = list(
         Repository.objects.filter(installation_id=run.job.installation_id)
         .filter(~Q(name__regex=_NAME) | ~Q(owner__regex=_LOGIN) | Q(github_id__lte=0))

@@ -68,6 +68,22 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     )
 
 
+def probes(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware, the outermost: answers the probes before anybody looks at the host's name, for
+    load balancers and kubelets ask a machine by its address."""
+    views: dict[str, Callable[[HttpRequest], HttpResponse]] = {
+        "/healthz": healthz,
+        "/readyz": readyz,
+    }
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return views.get(request.path_info, get_response)(request)
+
+    return answer
+
+
 def _check(look: Callable[[], bool], sentence: str) -> str:
     try:
         return OK if look() else sentence

@@ -294,6 +294,18 @@ class Lease:
         self._emit("sync.job.blocked", blocked_until=until.isoformat(), reason=reason)
         self.job.refresh_from_db()
 
+    def hand_back(self) -> None:
+        """The process is told to stop: the job waits for another worker and uses up no attempt."""
+        self._mine().update(
+            status=SyncJob.Status.QUEUED,
+            lease=None,
+            lease_expires_at=None,
+            run_after=clock.now(),
+            rung_at=None,
+            stage="waiting for a worker",
+            attempt=F("attempt") - 1,
+        )
+
     def fail(
         self, outcome: Outcome, *, sentence: str, category: str, retryable: bool, last: bool = False
     ) -> None:

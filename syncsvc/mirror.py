@@ -37,7 +37,10 @@ class Author:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Applied:
-    """What became of a batch. `conflicts` holds the ids that somebody else wrote meanwhile."""
+    """What became of a batch; bookkeeping such as `missing_since` is written but not counted.
+
+    `conflicts` holds the ids that somebody else wrote meanwhile.
+    """
 
     created: int
     updated: int
@@ -86,9 +89,10 @@ def apply(changes: Sequence[Change], author: Author) -> Applied:
     written = _update([c for c in changes if c.operation is not Operation.CREATE], names, author)
     done = created | written
     deletions = {c.github_id for c in changes if c.operation is Operation.DELETE}
+    updates = {c.github_id for c in changes if c.operation is Operation.UPDATE and c.kinds}
     return Applied(
         created=len(created),
-        updated=len(written - deletions),
+        updated=len(written & updates),
         deleted=len(written & deletions),
         conflicts=frozenset(c.github_id for c in changes) - done,
     )

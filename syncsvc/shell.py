@@ -3,8 +3,13 @@
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
@@ -50,17 +55,18 @@ class ShellCommand(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Runs the command and turns every foreseeable failure into a sentence and an exit code."""
         if "LOG_LEVEL" not in os.environ:
-            logging.getLogger().setLevel(logging.WARNING)  # the command itself says what happens
+            logging.getLogger().setLevel(logging.ERROR)  # the command itself says what happens
         try:
-            code = self.run(**options)
+            with _terminating():
+                code = self.run(**options)
         except Failure as failure:
             code = self._refuse(options, failure.sentence, failure.code)
         except GitHubError as error:
             code = self._refuse(options, error.sentence, Exit.FAILED)
         except (ImproperlyConfigured, EmbeddedDatabaseError) as error:
             code = self._refuse(options, str(error), Exit.FAILED)
-        except OperationalError:
-            code = self._refuse(options, _database_sentence(), Exit.FAILED)
+        except OperationalError as error:
+            code = self._refuse(options, _database_sentence(error), Exit.FAILED)
         except ProgrammingError as error:
             if "does not exist" not in str(error):
                 raise
@@ -76,7 +82,7 @@ class ShellCommand(BaseCommand):
     def say(self, options: dict[str, Any], sentence: str, **data: Any) -> None:
         """Prints the data as one JSON line, or the sentence."""
         if options["json"]:
-            self.stdout.write(json.dumps(data, default=str))
+            self.stdout.write(json.dumps(data, default=_plain))
         else:
             self.stdout.write(sentence)
 
@@ -87,13 +93,33 @@ class ShellCommand(BaseCommand):
         return code
 
 
-def _database_sentence() -> str:
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: with what it holds given back, and with a sentence."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _plain(value: object) -> str:
+    """What JSON has no form for; times as the API writes them."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+def _database_sentence(error: OperationalError) -> str:
     where = connection.settings_dict
     host = where.get("HOST") or "localhost"
-    return (
-        f"The database {where.get('NAME')!r} at {host}:{where.get('PORT') or 5432} does not answer. "
-        "Start it, or correct DATABASE_URL."
-    )
+    database = f"The database {where.get('NAME')!r} at {host}:{where.get('PORT') or 5432}"
+    if "does not exist" in str(error):
+        return f"{database} does not exist. Create it, or correct DATABASE_URL."
+    return f"{database} does not answer. Start it, or correct DATABASE_URL."
 
 
 def installation_named(login: str) -> Installation | None:

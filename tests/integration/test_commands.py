@@ -80,6 +80,57 @@ def test_wait_takes_up_a_job_that_is_queued_already(app_mode: Simulator) -> None
     assert SyncJob.objects.count() == 1
 
 
+@pytest.mark.spec("R19.6", "R7.5")
+@pytest.mark.parametrize(
+    ("queued", "asked"),
+    [
+        ([], ["--dry-run"]),
+        (["--dry-run"], []),
+        (["--mode", "reconcile"], []),
+        (["--repo", "octo-simulated/x"], []),
+    ],
+)
+def test_wait_never_runs_a_job_that_does_something_else_than_was_asked_for(
+    app_mode: Simulator, queued: list[str], asked: list[str]
+) -> None:
+    shell("sync", "octo-simulated", *queued)
+    code, lines, _ = shell("sync", "octo-simulated", *asked, "--wait")
+    assert (code, lines[0]["decision"]["reason"]) == (3, "already_syncing")
+    assert not Repository.objects.exists()
+    assert SyncJob.objects.get().status == "queued"
+
+
+@pytest.mark.spec("R10.2", "R19.6")
+def test_wait_takes_over_from_a_worker_that_is_found_dead(
+    app_mode: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("discover")
+    octo = Installation.objects.get(account_login="octo-simulated")
+    job = SyncJobFactory.create(running=True, installation=octo)
+
+    def lease_runs_out(_seconds: float) -> None:
+        SyncJob.objects.filter(pk=job.pk).update(lease_expires_at=job.created_at)
+
+    monkeypatch.setattr("reconciliation.management.commands.sync.time.sleep", lease_runs_out)
+    code, lines, _ = shell("sync", "octo-simulated", "--wait")
+    assert (code, lines[0]["status"], lines[0]["job_id"]) == (0, "succeeded", str(job.pk))
+
+
+@pytest.mark.spec("R10.2")
+def test_who_interrupts_a_sync_leaves_no_job_behind_that_seems_to_run(
+    app_mode: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("syncsvc.mirror.apply", interrupt)
+    code, _, err = shell("sync", "octo-simulated", "--wait")
+    assert code == 1
+    assert "Interrupted" in err
+    job = SyncJob.objects.get()
+    assert (job.status, job.lease) == ("cancelled", None)
+
+
 @pytest.mark.spec("R3.1", "R19.6")
 def test_the_cooldown_skips_with_exit_code_3(app_mode: Simulator, tune: Any) -> None:
     tune(manual_cooldown_seconds=60)
@@ -97,7 +148,9 @@ def test_a_blocked_job_ends_with_exit_code_3(app_mode: Simulator) -> None:
     app_mode.limits.set(octo.id, remaining=0, reset_in=600)
     code, lines, _ = shell("sync", "octo-simulated", "--wait")
     assert (code, lines[0]["status"]) == (3, "blocked")
-    assert lines[0]["blocked_until"]
+    assert lines[0]["blocked_until"].endswith("Z")
+    assert "goes on by itself" in lines[0]["error"]
+    assert set(lines[0]["counts"]["repositories"].values()) == {0}
 
 
 @pytest.mark.spec("R5.6", "R19.6")

@@ -470,6 +470,9 @@ def test_a_missing_repository_is_asked_for_by_itself(
     assert row.status == kept
     assert (row.missing_since is not None) is (kept == "active")
     assert job.status == ("partial" if kept == "active" else "succeeded")
+    assert job.counts["repositories"]["updated"] == 0
+    if kept == "active":
+        assert job.failures[0]["item"] == row.full_name
     app_mode.faults.clear()
     assert sync(installation).status == "succeeded"
     assert_equal_to_truth(app_mode.world, installation)
@@ -663,6 +666,24 @@ def test_one_repository_alone(app_mode: Simulator) -> None:
     other.refresh_from_db()
     assert row.description == "changed"
     assert other.description != "changed too"
+
+
+@pytest.mark.spec("R7.2", "R8.1")
+def test_a_repository_that_only_the_list_lacks_stays_and_is_no_failure(
+    app_mode: Simulator,
+) -> None:
+    installation = discover()
+    sync(installation)
+    row = first(installation, status="active", visibility="public")
+    shown = app_mode.world.installation(installation.github_id)
+    shown.selection, shown.repository_ids = (
+        "selected",
+        {github_id for github_id in mirrored(installation) if github_id != row.github_id},
+    )
+    job = sync(installation)
+    row.refresh_from_db()
+    assert (job.status, row.status, row.missing_since) == ("succeeded", "active", None)
+    assert job.counts["repositories"]["updated"] == 0
 
 
 @pytest.mark.spec("R5.5", "R7.2")

@@ -174,3 +174,13 @@ def test_a_token_closes_metrics_to_all_but_its_bearer_and_staff(settings: Settin
 
 def test_registering_the_collector_reads_nothing() -> None:
     assert health.MirrorCollector().describe() == []
+
+
+@pytest.mark.spec("R19.3")
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_that_knows_only_the_machines_address_is_answered(
+    client: Client, path: str
+) -> None:
+    assert client.get(path, headers={"host": "10.1.2.3:8000"}).status_code in (200, 503)
+    assert client.get("/login/", headers={"host": "10.1.2.3:8000"}).status_code == 400

@@ -88,9 +88,9 @@ def test_the_list_names_everybody() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "advice"),
     [
-        (["add", "mia", "nobody", "--role", "member"], 1, "manage.py discover"),
+        (["add", "mia", "nobody", "--role", "member"], 2, "manage.py discover"),
         (["add", "mia", "acme", "--role", "member"], 2, "set MEMBER_PASSWORD"),
-        (["remove", "mia", "acme"], 1, "There is no user 'mia'"),
+        (["remove", "mia", "acme"], 2, "There is no user 'mia'"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(words: list[str], code: int, advice: str) -> None:

@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 from tqdm import tqdm
 
@@ -18,6 +17,9 @@ from syncsvc.service import SyncService
 from syncsvc.shell import Exit, Failure, ShellCommand, installation_named
 
 POLL_SECONDS = 0.5
+NOTHING_COUNTED = {
+    "repositories": dict.fromkeys(("created", "updated", "unchanged", "deleted", "errors"), 0)
+}
 _ENDED = {"succeeded": Exit.DONE, "blocked": Exit.NOT_STARTED, "queued": Exit.DONE}
 _WORST = (Exit.FAILED, Exit.NOT_STARTED, Exit.DONE)
 
@@ -51,29 +53,28 @@ class Command(ShellCommand):
             dry_run=options["dry_run"],
             ring=not options["wait"],
         )
-        if decision.job_id is None or (
-            decision.reason is Reason.ALREADY_SYNCING and not options["wait"]
-        ):
+        job = SyncJob.objects.filter(pk=decision.job_id).first() if decision.job_id else None
+        adopted = decision.reason is Reason.ALREADY_SYNCING
+        # Somebody else's job is waited for only if it does what was asked for here.
+        if job is None or (adopted and not (options["wait"] and _is_asked_for(job, options))):
             self._report(installation, decision, None, options)
             return Exit.NOT_STARTED
         if options["wait"]:
-            job = self._finish(UUID(decision.job_id), installation, options)
-        else:
-            job = SyncJob.objects.get(pk=decision.job_id)
+            job = self._finish(job, installation, options)
         self._report(installation, decision, job, options)
         return _ENDED.get(job.status, Exit.FAILED)
 
-    def _finish(self, job_id: UUID, installation: Installation, options: dict[str, Any]) -> SyncJob:
-        """Runs the job here if no worker has it, else waits for that worker to end it."""
+    def _finish(self, job: SyncJob, installation: Installation, options: dict[str, Any]) -> SyncJob:
+        """Runs the job here if no worker has it, also when the one that has it is found dead."""
         with _progress_bar(installation.account_login, shown=not options["json"]):
-            lease = jobs.claim(job_id)
-            if lease is not None:
-                conductor.execute(lease, last_attempt=True)
-            job = SyncJob.objects.get(pk=job_id)
-            while job.status == SyncJob.Status.RUNNING:
-                time.sleep(POLL_SECONDS)
+            while True:
+                lease = jobs.claim(job.pk)
+                if lease is not None:
+                    _execute(lease)
                 job.refresh_from_db()
-        return job
+                if job.status != SyncJob.Status.RUNNING:
+                    return job
+                time.sleep(POLL_SECONDS)
 
     def _report(
         self,
@@ -94,8 +95,8 @@ class Command(ShellCommand):
             status=job.status if job else None,
             trigger=job.trigger if job else SyncJob.Trigger.MANUAL.value,
             mode=job.mode if job else options["mode"],
-            dry_run=options["dry_run"],
-            counts=job.counts if job else {},
+            dry_run=job.dry_run if job else options["dry_run"],
+            counts=(job and job.counts) or NOTHING_COUNTED,
             api=job.api if job else {},
             phases_seconds=job.phases_seconds if job else {},
             accuracy=job.accuracy if job else None,
@@ -104,8 +105,31 @@ class Command(ShellCommand):
             failures=job.failures if job else [],
             plan=job.plan if job else [],
             blocked_until=job.run_after if job and job.status == "blocked" else None,
-            error=(job.error or None) if job else status.explain(decision),
+            error=_trouble(decision, job),
         )
+
+
+def _is_asked_for(job: SyncJob, options: dict[str, Any]) -> bool:
+    mode = SyncJob.Mode.REPO if options["repo"] else options["mode"]
+    asked = (mode, (options["repo"] or "").lower(), options["dry_run"])
+    return (job.mode, job.repository.lower(), job.dry_run) == asked
+
+
+def _execute(lease: jobs.Lease) -> None:
+    """Runs the job; who interrupts the command cancels its job."""
+    try:
+        conductor.execute(lease, last_attempt=True)
+    except KeyboardInterrupt:
+        jobs.cancel(lease.job)
+        raise
+
+
+def _trouble(decision: Decision, job: SyncJob | None) -> str | None:
+    if job is None:
+        return status.explain(decision)
+    if job.status == SyncJob.Status.BLOCKED:
+        return _sentence(job)
+    return job.error or None
 
 
 def _chosen(options: dict[str, Any]) -> list[Installation]:

@@ -70,7 +70,9 @@ class Command(ShellCommand):
         installation = _installation(options["login"])
         user = _find(options["username"])
         if user is None:
-            raise Failure(f"There is no user {options['username']!r}: see `member list`.")
+            raise Failure(
+                f"There is no user {options['username']!r}: see `member list`.", Exit.USAGE
+            )
         removed, _ = Membership.objects.filter(user=user, installation=installation).delete()
         self.say(
             options,
@@ -114,7 +116,8 @@ def _installation(login: str) -> Installation:
     if found is None:
         raise Failure(
             f"No account {login!r} is mirrored here: check its spelling, or run "
-            "`python manage.py discover` first."
+            "`python manage.py discover` first.",
+            Exit.USAGE,
         )
     return found
 
