@@ -1,4 +1,4 @@
-"""GitHub's OpenAPI description as a judge of requests and answers.
+"""GitHub's OpenAPI description and GraphQL schema as judges of requests and answers.
 
 Hides where the description lies, what OpenAPI 3.0 writes differently from JSON Schema, and
 which paths the live API has without describing them. Tests that need the description are
@@ -15,6 +15,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from graphql import GraphQLError, GraphQLSchema, build_schema, parse, validate
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
@@ -136,6 +137,23 @@ def validate_response(method: str, path: str, status: int, body: Any) -> None:
 def validate_schema(name: str, value: Any) -> None:
     """Raise ContractError unless the value fits the description's schema of that name."""
     _judge_at(value, f"/components/schemas/{name}", name)
+
+
+@cache
+def graphql_schema() -> GraphQLSchema:
+    """GitHub's GraphQL schema as it is: two of its fields are defined twice, alike."""
+    text = (contract_dir() / "schema.graphql").read_text()
+    return build_schema(text, assume_valid=True, assume_valid_sdl=True)
+
+
+def validate_query(text: str) -> None:
+    """Raise ContractError unless GitHub's schema allows this query."""
+    try:
+        problems = validate(graphql_schema(), parse(text))
+    except GraphQLError as error:
+        problems = [error]
+    if problems:
+        raise ContractError("; ".join(problem.message for problem in problems[:5]))
 
 
 @cache

@@ -86,7 +86,7 @@ class Dispatcher:
         if answer.status == 200 and answer.cacheable:
             self._conditional(request, answer, principal)
         if not answer.free and (answer.status != 304 or principal.kind == "anonymous"):
-            self.limits.charge(principal, resource)
+            self.limits.charge(principal, resource, answer.cost)
         return Outcome(answer) if fault is None else applied(fault, answer, self.change)
 
     def _routed(self, request: Request, principal: Principal, resource: str) -> Answer:
@@ -115,9 +115,14 @@ class Dispatcher:
             )
 
     def _without_prefix(self, request: Request) -> Request:
-        """Under a prefix (`/api/v3`, as on GitHub Enterprise Server) nothing else exists."""
+        """Under a prefix (`/api/v3`, as on GitHub Enterprise Server) nothing else exists.
+
+        But for GraphQL, which is beside it: `/api/graphql`.
+        """
         if not self.prefix:
             return request
+        if request.path == self.prefix.removesuffix("/v3") + "/graphql":
+            return Request(request.method, "/graphql", "", request.headers, request.body)
         inside = request.path.startswith(self.prefix + "/") or request.path == self.prefix
         path = (request.path[len(self.prefix) :] or "/") if inside else "/-" + request.path
         return Request(request.method, path, request.query_string, request.headers, request.body)

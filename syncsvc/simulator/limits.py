@@ -61,6 +61,8 @@ class Limits:
     ) -> None:
         """`repositories_of`: count per installation id; `owner_of`: principal of a token."""
         self.exhausted_status: Literal[403, 429] = 403
+        self.graphql_type: Literal["RATE_LIMIT", "RATE_LIMITED"] = "RATE_LIMIT"
+        """How GraphQL calls an exhausted limit: GitHub has done both."""
         self.requests_while_exhausted = 0
         self._now = now
         self._repositories_of = repositories_of
@@ -127,6 +129,8 @@ class Limits:
 
     def check(self, principal: Principal, resource: str) -> Refusal | None:
         """Why this request may not pass, if so; counts the requests that should have waited."""
+        if resource == "graphql" and principal.kind == "anonymous":
+            return None  # It is refused for another reason.
         with self._lock:
             secondary = self._secondary.get(principal.name)
             if secondary is not None and secondary.until <= self._now():
@@ -138,7 +142,17 @@ class Limits:
             self.requests_while_exhausted += 1
         if secondary is not None:
             return secondary_refusal(secondary.status, secondary.retry_after)
+        if resource == "graphql":
+            return self._graphql_refusal(principal)
         return Refusal(self.exhausted_status, _primary_text(principal), docs=PRIMARY_DOCS)
+
+    def _graphql_refusal(self, principal: Principal) -> Refusal:
+        """GraphQL says with status 200 that nothing is left."""
+        who = {"installation": "installation ID", "user": "user ID"}.get(principal.kind, "ID")
+        text = f"API rate limit already exceeded for {who} {principal.id}."
+        refusal = Refusal(200, text)
+        refusal.content = {"errors": [{"type": self.graphql_type, "message": text}]}
+        return refusal
 
     def charge(self, principal: Principal, resource: str, cost: int = 1) -> None:
         """Use up a part of the budget."""

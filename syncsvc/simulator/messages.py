@@ -56,6 +56,8 @@ class Answer:
     """Epoch seconds for Last-Modified, where GitHub has it."""
     cacheable: bool = True
     """Whether it carries an ETag at all."""
+    cost: int = 1
+    """What it takes of the primary limit: requests, or points of GraphQL."""
     free: bool = False
     """Not charged to the primary limit."""
     after: Callable[[], object] | None = None

@@ -5,6 +5,7 @@ from syncsvc.simulator.routes import (
     apps,
     commits,
     files,
+    graphql,
     hooks,
     issues,
     meta,
@@ -15,6 +16,7 @@ from syncsvc.simulator.routing import Route
 
 TABLES = (
     apps.routes,
+    graphql.routes,
     hooks.routes,
     accounts.routes,
     meta.routes,
