@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+import psycopg
 import structlog
 from django.db import DatabaseError, DataError, IntegrityError
+from django.db import connection as database
 
-from reconciliation import verification
+from reconciliation import evidence, verification
 from reconciliation.diff import Doubt, Evidence, compare, compare_absent
 from reconciliation.run import Run
 from syncsvc import connect, discovery, mirror, scheduling
 from syncsvc.connect import Connection
-from syncsvc.github.errors import Forbidden, GitHubError, LegallyBlocked, RateLimited
+from syncsvc.github.errors import GitHubError, RateLimited
 from syncsvc.github.listing import Listing
 from syncsvc.github.payloads import RepositoryRow
 from syncsvc.jobs import Cancelled, Lease, LeaseLost
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 2000
 WRITE_SECONDS: Final = 2.0
 RACES: Final = 3
+# Of one repository these say nothing about the installation: a mistyped name opens no breaker.
+ITEM_ERRORS: Final = frozenset({"not_found", "gone", "forbidden", "legally_blocked", "validation"})
 
 Connect = Callable[[Installation, str], Connection]
 
@@ -58,6 +62,10 @@ def execute(
     except (KeyboardInterrupt, SystemExit):
         lease.hand_back()
         raise
+    except DatabaseError:
+        # Not even the failure could be written: the lease runs out and the sweeper takes over.
+        log.exception("sync.job.database_error")
+        return lease.job
     if lease.job.follow_up and not lease.job.is_active:
         scheduling.request_remembered()
     return lease.job
@@ -75,7 +83,8 @@ def _attempt(run: Run, *, last_attempt: bool, to: Connect) -> None:
     except RateLimited as error:
         lease.block(error.until, "secondary_limit" if error.secondary else "budget", run.outcome())
     except GitHubError as error:
-        if connect.says_access_ended(error):
+        item_only = lease.job.mode == SyncJob.Mode.REPO and error.kind in ITEM_ERRORS
+        if connect.says_access_ended(error) and not item_only:
             discovery.recheck(lease.job.installation)
         lease.fail(
             run.outcome(),
@@ -83,14 +92,17 @@ def _attempt(run: Run, *, last_attempt: bool, to: Connect) -> None:
             category=error.category,
             retryable=error.retryable,
             last=last_attempt,
+            item_only=item_only,
         )
-    except DatabaseError:
+    except (DatabaseError, psycopg.Error):
         log.exception("sync.job.database_error")
+        database.close()  # it may be dead, and the failure has to be written down
         _give_up(run, "database", "The database failed in the middle of the run.", last_attempt)
     except LeaseLost:
         raise
     except Exception:  # the job must end, whatever happened; the trace is logged, redacted
         log.exception("sync.job.crashed", trace=traceback.format_exc())
+        database.close()
         _give_up(run, "unknown", "An error that nobody foresaw ended the run.", last_attempt)
 
 
@@ -116,8 +128,10 @@ def _read_list(run: Run) -> None:
     if not listing.complete:
         # Pages shift while they are read: what was seen is kept, and the list is read once more.
         log.info("listing.incomplete", reason=listing.incomplete_reason)
+        run.forgets_pages()  # a page behind a 304 may remember a list of another length
         listing = _stream(run)
     if listing.complete:
+        run.listed_under(listing.repository_selection)
         _settle_absent(run)
         run.listed_whole()
     else:
@@ -150,31 +164,31 @@ def _stream(run: Run) -> Listing:
     """Reads the whole list, applying as it goes; the listing then knows whether it was whole."""
     run.starts_listing()
     run.lease.progress("reading repositories")
-    listing = run.client.list_repositories(run.source())
     waiting: list[RepositoryRow] = []
     written_at = time.monotonic()
-    try:
-        for page in run.timed("fetch", listing):
-            run.put_aside(page.bad)
-            waiting += page.rows
-            # Few large writes where GitHub is fast, early ones where it is slow: a run that is
-            # killed has then lost two seconds of work at most.
-            if len(waiting) >= BATCH or time.monotonic() - written_at >= WRITE_SECONDS:
+    with run.client.list_repositories(run.source()) as listing:
+        try:
+            for page in run.timed("fetch", listing):
+                run.put_aside(page.bad)
+                waiting += page.rows
+                # Few large writes where GitHub is fast, early ones where it is slow: a run that
+                # is killed has then lost two seconds of work at most.
+                if len(waiting) >= BATCH or time.monotonic() - written_at >= WRITE_SECONDS:
+                    _settle(run, waiting)
+                    waiting, written_at = [], time.monotonic()
+                run.lease.progress(
+                    "reading repositories", len(run.seen) + len(waiting), listing.total_count
+                )
+        finally:
+            # Also after an error: what came before it is true and kept.
+            if waiting:
                 _settle(run, waiting)
-                waiting, written_at = [], time.monotonic()
-            run.lease.progress(
-                "reading repositories", len(run.seen) + len(waiting), listing.total_count
-            )
-    finally:
-        # Also after an error: what came before it is true and kept.
-        if waiting:
-            _settle(run, waiting)
     return listing
 
 
 def _settle(run: Run, rows: Sequence[RepositoryRow]) -> None:
     """Compares a batch with the mirror and carries the changes out."""
-    fresh = {row.github_id: row for row in rows}
+    fresh = {row.github_id: row for row in rows if not _is_foreign(run, row)}
     changes: list[Change] = []
     with run.phase("compare"):
         mine = mirror.read(fresh)
@@ -192,14 +206,32 @@ def _settle(run: Run, rows: Sequence[RepositoryRow]) -> None:
         )
 
 
+def _is_foreign(run: Run, row: RepositoryRow) -> bool:
+    """Another account's repository is never claimed, whatever list it stands in."""
+    if row.owner_id in (None, run.context.account_id):
+        return False
+    run.seen.add(row.github_id)
+    run.failed(
+        row.full_name,
+        "read",
+        "validation",
+        "It stands in this account's list and belongs to another.",
+    )
+    return True
+
+
 def _ask(run: Run, row: RepositoryRow, mine: MirrorRepository) -> Change | None:
     """The list is older than the mirror: the repository itself has the last word."""
-    answer = _evidence(run, mine)
+    answer = evidence.ask(run.client, mine)
     if not isinstance(answer, RepositoryRow):
         run.failed(
             row.full_name, "confirm", "unknown", "Its own page could not be read: left as it was."
         )
         return None
+    if answer.owner_id not in (None, run.context.account_id):
+        # It moved to somebody else while we read: their run has the word, if it is theirs already.
+        ours = mine.installation_id == run.context.installation_id
+        return compare_absent(mine, answer, run.context) if ours else None
     verdict = compare(answer, mine, run.context, proven=True)
     return verdict if isinstance(verdict, Change) else None
 
@@ -226,11 +258,18 @@ def _apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) 
 def _compared_again(
     run: Run, lost: Sequence[Change], rows: dict[int, RepositoryRow]
 ) -> list[Change]:
+    """What is still to be done for changes that lost a race, by what the mirror says now."""
     mine = mirror.read([change.github_id for change in lost])
     again: list[Change] = []
     for change in lost:
-        row = rows.get(change.github_id)
-        verdict = compare(row, mine.get(row.github_id), run.context, proven=True) if row else change
+        row, now = rows.get(change.github_id), mine.get(change.github_id)
+        verdict: Change | Doubt | None = None
+        if row is not None:
+            verdict = compare(row, now, run.context)
+            if isinstance(verdict, Doubt) and now is not None:
+                verdict = _ask(run, row, now)
+        elif now is not None and now.installation_id == run.context.installation_id:
+            verdict = compare_absent(now, evidence.ask(run.client, now), run.context)
         if isinstance(verdict, Change):
             again.append(verdict)
     return again
@@ -266,46 +305,22 @@ def _settle_absent(run: Run) -> None:
     """Asks each repository that a whole listing lacked what became of it (R7.2)."""
     absent = sorted(mirror.present_ids(run.job.installation_id) - run.seen)
     for done, batch in enumerate(_batches(absent)):
-        changes: list[Change] = []
-        for mine in mirror.read(batch).values():
-            run.lease.progress(
-                "checking absentees", done * BATCH + len(changes), len(absent), mine.name
-            )
+        for number, mine in enumerate(mirror.read(batch).values()):
+            run.lease.progress("checking absentees", done * BATCH + number, len(absent), mine.name)
             with run.phase("fetch"):
-                evidence = _evidence(run, mine)
-            change = compare_absent(mine, evidence, run.context)
+                answer = evidence.ask(run.client, mine)
+            change = compare_absent(mine, answer, run.context)
             run.count_absent(mine.github_id, change)
             run.explained.add(mine.github_id)
-            if evidence in (Evidence.BLOCKED, Evidence.UNAVAILABLE):
+            if answer is Evidence.UNAVAILABLE or (answer is Evidence.BLOCKED and change):
                 run.failed(
                     f"{mine.owner}/{mine.name}",
                     "verify",
-                    "network" if evidence is Evidence.UNAVAILABLE else "unknown",
+                    "network" if answer is Evidence.UNAVAILABLE else "unknown",
                     "GitHub's list lacked it and its own page did not say what became of it: left as it was.",
                 )
-            if change is not None:
-                changes.append(change)
-        _apply(run, changes, {})
-
-
-def _evidence(run: Run, mine: MirrorRepository) -> RepositoryRow | Evidence:
-    """What GitHub says of one repository, asked by name and, where the name leads elsewhere, by id."""
-    try:
-        row = run.client.get_repository(mine.owner, mine.name) if mine.name_is_current else None
-        if row is None or row.github_id != mine.github_id:
-            # The name belongs to another now: only the id can tell.
-            row = run.client.get_repository_by_id(mine.github_id)
-    except LegallyBlocked:
-        return Evidence.BLOCKED
-    except Forbidden:
-        return Evidence.FORBIDDEN
-    except GitHubError as error:
-        if error.is_evidence_of_absence:
-            return Evidence.NOT_FOUND
-        if error.category in ("authentication", "rate_limit"):
-            raise  # it says something about us and nothing about the repository
-        return Evidence.UNAVAILABLE
-    return row if row.github_id == mine.github_id else Evidence.UNAVAILABLE
+            # Written at once: what cost a request survives a limit, a cancel and a kill.
+            _apply(run, [change] if change is not None else [], {})
 
 
 # --- one repository -------------------------------------------------------------------------------
@@ -326,6 +341,8 @@ def _read_one(run: Run) -> None:
         _settle_one(run, row)
     elif known is not None:
         _settle_known(run, known)
+        if row is not None:  # the name was used again
+            _settle_one(run, row)
     _verify(run, complete=False)
 
 
@@ -350,7 +367,7 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
 
 
 def _settle_known(run: Run, known: MirrorRepository) -> None:
-    change = compare_absent(known, _evidence(run, known), run.context)
+    change = compare_absent(known, evidence.ask(run.client, known), run.context)
     run.count_absent(known.github_id, change)
     _apply(run, [change] if change else [], {})
 

@@ -91,7 +91,7 @@ def compare(
         before={name: before[name] for name in changed},
         after=changed,
         version=mirror.version,
-        in_flight=_in_flight(remote.github_updated_at, context),
+        in_flight=_in_flight(_latest(remote), context),
     )
 
 
@@ -195,6 +195,12 @@ def _is_older(remote: RepositoryRow, mirror: MirrorRepository, now: datetime) ->
     theirs, ours = remote.github_updated_at, mirror.github_updated_at
     # A time in the future is no time of GitHub's: it must not shield the row for ever.
     return theirs is not None and ours is not None and theirs < ours <= now
+
+
+def _latest(remote: RepositoryRow) -> datetime | None:
+    # A push moves only `pushed_at`.
+    times = [time for time in (remote.github_updated_at, remote.pushed_at) if time is not None]
+    return max(times, default=None)
 
 
 def _in_flight(changed_at: datetime | None, context: Context) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -14,7 +15,7 @@ from syncsvc.github.client import GitHubClient, RepositorySource
 from syncsvc.github.payloads import BadRecord
 from syncsvc.jobs import Lease, Outcome
 from syncsvc.mirror import Applied, Author
-from syncsvc.models import Installation, SyncJob
+from syncsvc.models import EtagEntry, Installation, SyncJob
 from syncsvc.plan import Change, Operation
 
 Item = TypeVar("Item")
@@ -182,6 +183,17 @@ class Run:
                     "at": clock.now().isoformat(),
                 }
             )
+
+    def listed_under(self, selection: str | None) -> None:
+        """The listing itself says whether it is of all or of selected repositories, and says it
+        later than discovery did."""
+        if selection is not None:
+            self.context = replace(self.context, repository_selection=selection)
+
+    def forgets_pages(self) -> None:
+        """The next reading is unconditional."""
+        self.client.flush()
+        EtagEntry.objects.filter(installation=self.job.installation).delete()
 
     def listed_whole(self) -> None:
         """Says that the listing was whole: every repository it named was seen at this run's time."""

@@ -69,6 +69,13 @@ def _discover_app() -> list[Found]:
                 found.append(record(client.installation(installation.github_id)))
             except NotFound:
                 found.append(mark_uninstalled(installation))
+            except GitHubError as error:
+                # One account's trouble keeps nobody else from being found.
+                log.warning(
+                    "installation.recheck_failed",
+                    installation_id=installation.pk,
+                    reason=error.kind,
+                )
     return found
 
 
@@ -132,13 +139,18 @@ def mark_uninstalled(installation: Installation) -> Found:
 def _record(account_id: int, values: Mapping[str, Any]) -> Found:
     try:
         with transaction.atomic():
-            known = Installation.objects.select_for_update().filter(account_id=account_id).first()
+            known = (
+                Installation.objects.select_for_update(no_key=True)
+                .filter(account_id=account_id)
+                .first()
+            )
             found = _update(known, values) if known else _create(account_id, values)
     except IntegrityError:
         # Another discovery created it between our look and our insert.
         with transaction.atomic():
             found = _update(
-                Installation.objects.select_for_update().get(account_id=account_id), values
+                Installation.objects.select_for_update(no_key=True).get(account_id=account_id),
+                values,
             )
     if found.change != "unchanged":
         events.emit(
@@ -167,7 +179,10 @@ def _update(known: Installation, values: Mapping[str, Any]) -> Found:
     if change in ("reinstalled", "unsuspended"):
         known.next_scheduled_at = clock.now()
         known.breaker_open_until = None
-        changed["next_scheduled_at"] = changed["breaker_open_until"] = None
+        known.consecutive_failures = 0
+        changed |= dict.fromkeys(
+            ("next_scheduled_at", "breaker_open_until", "consecutive_failures")
+        )
     if "github_id" in changed or "mode" in changed:
         # Tokens belong to the installation that is gone, and ETags to its tokens.
         InstallationToken.objects.filter(installation=known).delete()

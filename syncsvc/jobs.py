@@ -62,23 +62,8 @@ def ring_waiting() -> int:
     from workers that stopped giving signs of life (R10.2). Returns how many were rung."""
     now = clock.now()
     lost = SyncJob.objects.filter(status=SyncJob.Status.RUNNING, lease_expires_at__lt=now)
-    for job in lost.only("id", "installation_id", "lease"):
-        taken = SyncJob.objects.filter(
-            pk=job.pk, lease=job.lease, status=SyncJob.Status.RUNNING, lease_expires_at__lt=now
-        ).update(
-            status=SyncJob.Status.QUEUED,
-            lease=None,
-            lease_expires_at=None,
-            run_after=now,
-            rung_at=None,
-        )
-        if taken:
-            events.emit(
-                "sync.job.recovered",
-                installation_id=job.installation_id,
-                trigger=SyncJob.Trigger.MAINTENANCE.value,
-                job_id=str(job.pk),
-            )
+    for job in lost.select_related("installation").defer("plan"):
+        _take_back(job, now)
     waiting = SyncJob.objects.filter(
         Q(rung_at__isnull=True) | Q(rung_at__lt=F("run_after")) | Q(rung_at__lt=now - RING_AGAIN),
         status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED],
@@ -87,13 +72,75 @@ def ring_waiting() -> int:
     return sum(ring(pk) for pk in waiting.order_by("run_after").values_list("pk", flat=True)[:500])
 
 
+def _take_back(job: SyncJob, now: datetime) -> None:
+    """Takes a job from a worker that is gone; one that kills every worker is given up (R10.1)."""
+    held = SyncJob.objects.filter(
+        pk=job.pk, lease=job.lease, status=SyncJob.Status.RUNNING, lease_expires_at__lt=now
+    )
+    if job.attempt < conf.for_installation(job.installation).job_attempts:
+        taken = held.update(
+            status=SyncJob.Status.QUEUED,
+            lease=None,
+            lease_expires_at=None,
+            run_after=now,
+            rung_at=None,
+        )
+        name = "sync.job.recovered"
+    else:
+        sentence = f"The worker died {job.attempt} times in the middle of this run."
+        with transaction.atomic():
+            taken = held.update(
+                status=SyncJob.Status.DEAD,
+                finished_at=now,
+                lease=None,
+                lease_expires_at=None,
+                stage="dead",
+                error=sentence,
+                error_category="unknown",
+            )
+            if taken:
+                Installation.objects.filter(pk=job.installation_id).update(
+                    **_failure_of(job, sentence)
+                )
+        name = "sync.job.failed"
+    if taken:
+        events.emit(
+            name,
+            installation_id=job.installation_id,
+            trigger=SyncJob.Trigger.MAINTENANCE.value,
+            job_id=str(job.pk),
+        )
+
+
+def _failure_of(job: SyncJob, sentence: str) -> dict[str, Any]:
+    """What a failed run leaves on its installation: the count, and in time an open breaker."""
+    now = clock.now()
+    failures = Installation.objects.values_list("consecutive_failures", flat=True).get(
+        pk=job.installation_id
+    )
+    changes: dict[str, Any] = {
+        "consecutive_failures": F("consecutive_failures") + 1,
+        "last_error": sentence,
+        "last_error_at": now,
+    }
+    beyond = failures + 1 - conf.for_installation(job.installation).breaker_failures
+    if beyond >= 0:
+        delay = min(BREAKER_CAP, BREAKER_BASE * (1 << min(beyond, 10)))
+        changes["breaker_open_until"] = now + delay
+    return changes
+
+
 def claim(job_id: uuid.UUID | str) -> "Lease | None":
     """Takes the job for this worker, or None when it is not to be had: unknown, ended, not yet due,
     or running elsewhere. Of any number of callers one gets it."""
     now = clock.now()
     token = uuid.uuid4()
     waiting = Q(status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED], run_after__lte=now)
-    abandoned = Q(status=SyncJob.Status.RUNNING, lease_expires_at__lt=now)
+    abandoned = Q(
+        status=SyncJob.Status.RUNNING,
+        lease_expires_at__lt=now,
+        attempt__lt=conf.for_installation(None).job_attempts,
+    )
     claimed = SyncJob.objects.filter(waiting | abandoned, pk=job_id).update(
         status=SyncJob.Status.RUNNING,
         lease=token,
@@ -124,15 +171,12 @@ def claim(job_id: uuid.UUID | str) -> "Lease | None":
 def cancel(job: SyncJob) -> SyncJob:
     """Asks a job to stop. One that waits ends at once, a running one at its next safe point (R3.7)."""
     now = clock.now()
-    ended = SyncJob.objects.filter(
+    # First the wish, which every later step of the job reads; then the end of one that waits.
+    active = SyncJob.objects.filter(pk=job.pk, status__in=SyncJob.ACTIVE)
+    active.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now)
+    SyncJob.objects.filter(
         pk=job.pk, status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED]
-    ).update(
-        status=SyncJob.Status.CANCELLED, finished_at=now, cancel_requested_at=now, stage="cancelled"
-    )
-    if not ended:
-        SyncJob.objects.filter(
-            pk=job.pk, status=SyncJob.Status.RUNNING, cancel_requested_at__isnull=True
-        ).update(cancel_requested_at=now)
+    ).update(status=SyncJob.Status.CANCELLED, finished_at=now, stage="cancelled")
     job.refresh_from_db()
     return job
 
@@ -219,17 +263,17 @@ class Lease:
             thread.join(timeout=STUCK_SECONDS)
 
     def _keep_alive(self, ended: threading.Event) -> None:
-        try:
-            while not ended.wait(self.settings.lease_seconds / 3):
-                if time.monotonic() - self._said_at > STUCK_SECONDS:
-                    log.error("sync.job.stuck", job_id=str(self.job.pk))
-                    return
-                self._mine().update(lease_expires_at=self._until())
-        except DatabaseError as error:
-            # The run itself meets the same trouble and deals with it.
-            log.warning("sync.job.lease_not_renewed", job_id=str(self.job.pk), error=str(error))
-        finally:
-            connection.close()
+        while not ended.wait(self.settings.lease_seconds / 3):
+            if time.monotonic() - self._said_at > STUCK_SECONDS:
+                log.error("sync.job.stuck", job_id=str(self.job.pk))
+                break
+            try:
+                if not self._mine().update(lease_expires_at=self._until()):
+                    break  # not ours any more: the run notices at its next write
+            except DatabaseError as error:
+                log.warning("sync.job.lease_not_renewed", job_id=str(self.job.pk), error=str(error))
+                connection.close()
+        connection.close()
 
     def _until(self) -> datetime:
         return clock.now() + timedelta(seconds=self.settings.lease_seconds)
@@ -259,13 +303,15 @@ class Lease:
         sentence = str(outcome.failures[0]["message"]) if outcome.failures else ""
         category = str(outcome.failures[0]["category"]) if outcome.failures else ""
         now = clock.now()
-        changes: dict[str, Any] = {
-            "consecutive_failures": 0,
-            "breaker_open_until": None,
-            "last_error": sentence,
-            "last_error_at": now if sentence else None,
-        }
+        changes: dict[str, Any] = {}
+        # A dry run, or a run for one repository, says nothing about the account as a whole.
         if not self.job.dry_run and self.job.mode != SyncJob.Mode.REPO:
+            changes = {
+                "consecutive_failures": 0,
+                "breaker_open_until": None,
+                "last_error": sentence,
+                "last_error_at": now if sentence else None,
+            }
             if outcome.listed_at is not None:
                 changes["last_listed_at"] = outcome.listed_at
             if status == SyncJob.Status.SUCCEEDED:
@@ -280,7 +326,7 @@ class Lease:
 
     def block(self, until: datetime, reason: str, outcome: Outcome) -> None:
         """Sets the job aside until GitHub lets us go on; uses up no attempt (R4.2)."""
-        if not self._mine().update(
+        if not self._uncancelled().update(
             status=SyncJob.Status.BLOCKED,
             lease=None,
             lease_expires_at=None,
@@ -290,7 +336,8 @@ class Lease:
             attempt=F("attempt") - 1,
             api=dict(outcome.api),
         ):
-            raise LeaseLost(f"job {self.job.pk} is no longer ours")
+            self.cancelled(outcome)
+            return
         self._emit("sync.job.blocked", blocked_until=until.isoformat(), reason=reason)
         self.job.refresh_from_db()
 
@@ -307,36 +354,36 @@ class Lease:
         )
 
     def fail(
-        self, outcome: Outcome, *, sentence: str, category: str, retryable: bool, last: bool = False
+        self,
+        outcome: Outcome,
+        *,
+        sentence: str,
+        category: str,
+        retryable: bool,
+        last: bool = False,
+        item_only: bool = False,
     ) -> None:
         """Ends the attempt: another follows after a while, unless retrying cannot help (`failed`),
-        the attempts are used up (`dead`), or the caller says that this was the last."""
+        the attempts are used up (`dead`), or the caller says that this was the last.
+
+        `item_only`: the failure is one repository's and says nothing about the installation.
+        """
         exhausted = self.job.attempt >= self.settings.job_attempts
         if retryable and not exhausted and not last:
             delay = retry_delay(self.job.attempt, self._rng)
             self._retry_later(outcome, delay, sentence, category)
             return
-        now = clock.now()
-        failures = Installation.objects.values_list("consecutive_failures", flat=True).get(
-            pk=self.job.installation_id
-        )
-        changes: dict[str, Any] = {
-            "consecutive_failures": F("consecutive_failures") + 1,
-            "last_error": sentence,
-            "last_error_at": now,
-        }
-        beyond = failures + 1 - self.settings.breaker_failures
-        if beyond >= 0:
-            changes["breaker_open_until"] = now + min(
-                BREAKER_CAP, BREAKER_BASE * (1 << min(beyond, 10))
-            )
+        changes = {} if item_only else _failure_of(self.job, sentence)
         status = SyncJob.Status.DEAD if retryable and exhausted else SyncJob.Status.FAILED
         self._end(status, outcome, changes, error=sentence, error_category=category)
+
+    def _uncancelled(self) -> Any:
+        return self._mine().filter(cancel_requested_at__isnull=True)
 
     def _retry_later(
         self, outcome: Outcome, delay: timedelta, sentence: str, category: str
     ) -> None:
-        if not self._mine().update(
+        if not self._uncancelled().update(
             status=SyncJob.Status.QUEUED,
             lease=None,
             lease_expires_at=None,
@@ -346,7 +393,8 @@ class Lease:
             error_category=category,
             api=dict(outcome.api),
         ):
-            raise LeaseLost(f"job {self.job.pk} is no longer ours")
+            self.cancelled(outcome)
+            return
         self._emit("sync.job.failed", error=sentence, retry_in_seconds=round(delay.total_seconds()))
         self.job.refresh_from_db()
 

@@ -73,7 +73,7 @@ def _rows(where: str, parameters: list[Any]) -> Iterator[MirrorRepository]:
     # results takes a third of the time of the ORM, which loads each timestamp in Python.
     sql = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE} WHERE {where}"  # noqa: S608  (names are ours)
     connection.ensure_connection()
-    with psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         for values in cursor.execute(sql, parameters, binary=True):
             row = dict(zip(_COLUMNS, values, strict=True))
             row["topics"] = tuple(values[_TOPICS])

@@ -28,7 +28,7 @@ def request_due() -> int:
     now = clock.now()
     with transaction.atomic():
         due = list(
-            Installation.objects.select_for_update(skip_locked=True)
+            Installation.objects.select_for_update(skip_locked=True, no_key=True)
             .filter(
                 Q(next_scheduled_at__lte=now) | Q(next_scheduled_at__isnull=True),
                 status=Installation.Status.ACTIVE,
@@ -57,10 +57,15 @@ def request_remembered() -> int:
     A request that policy blocks stays remembered. Returns how many were asked for.
     """
     asked = 0
-    ended = SyncJob.objects.exclude(follow_up="").exclude(status__in=SyncJob.ACTIVE)
+    ended = (
+        SyncJob.objects.exclude(follow_up="")
+        .exclude(status__in=SyncJob.ACTIVE)
+        .filter(installation__status=Installation.Status.ACTIVE)
+        .order_by("finished_at")
+    )
     for job_id in ended.values_list("pk", flat=True)[:AT_ONCE]:
         with transaction.atomic():
-            job = ended.select_for_update(skip_locked=True).filter(pk=job_id).first()
+            job = ended.select_for_update(skip_locked=True, of=("self",)).filter(pk=job_id).first()
             if job is None:
                 continue  # another worker got there first
             decision = SyncService.request(job.installation_id, job.follow_up)

@@ -50,9 +50,16 @@ class SyncService:
                 ),
                 ring=ring,
             )
-        if decision.job_id and decision.action is Action.SKIP and trigger in REMEMBERED:
-            SyncJob.objects.filter(pk=decision.job_id, status__in=SyncJob.ACTIVE).update(
-                follow_up=trigger
+        if decision.job_id and decision.action is Action.SKIP and not _remember(decision, trigger):
+            # The job that would have served us ended since we looked: ask again.
+            return SyncService.request(
+                installation_id,
+                trigger,
+                mode=mode,
+                repository=repository,
+                dry_run=dry_run,
+                user=user,
+                ring=ring,
             )
         events.emit(
             "sync.request",
@@ -65,13 +72,26 @@ class SyncService:
         return decision
 
 
+def _remember(decision: Decision, trigger: str) -> bool:
+    """Notes a request that must not be lost on the job that runs; False when that has ended."""
+    if trigger not in REMEMBERED:
+        return True
+    active = SyncJob.objects.filter(pk=decision.job_id or "", status__in=SyncJob.ACTIVE)
+    lesser = [known for known in ("", *REMEMBERED) if known not in policy.URGENT_TRIGGERS]
+    if trigger in policy.URGENT_TRIGGERS:
+        lesser = ["", *REMEMBERED]
+    return bool(active.filter(follow_up__in=lesser).update(follow_up=trigger)) or active.exists()
+
+
 def _create(job: SyncJob, *, ring: bool) -> Decision:
     try:
         with transaction.atomic():
             job.save(force_insert=True)
             if ring:
                 transaction.on_commit(lambda: jobs.ring(job.pk))
-    except IntegrityError:
+    except IntegrityError as error:
+        if "one_active_job_per_installation" not in str(error):
+            raise
         # Somebody else's job got there first; the database allows one (R3.3).
         active = SyncJob.objects.filter(
             installation=job.installation, status__in=SyncJob.ACTIVE

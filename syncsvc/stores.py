@@ -4,11 +4,14 @@ The client names the Protocols; here is the one implementation that runs in prod
 called by the thread that runs the job.
 """
 
+from datetime import datetime
+
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from syncsvc import clock, vault
 from syncsvc.github.auth import Credential
-from syncsvc.github.budget import Budget, BudgetState
+from syncsvc.github.budget import Budget, BudgetState, merge
 from syncsvc.github.etags import StoredPage
 from syncsvc.models import EtagEntry, Installation, InstallationToken, RateBudget
 
@@ -24,31 +27,26 @@ class DatabaseBudgetStore:
 
     def __init__(self, installation_id: int) -> None:
         self._installation_id = installation_id
+        self._paused_until: datetime | None = None
 
     def load(self) -> BudgetState:
         """What the last run, in whichever process, learned."""
-        until, strikes = Installation.objects.values_list("blocked_until", "secondary_strikes").get(
-            pk=self._installation_id
-        )
+        self._paused_until, strikes = Installation.objects.values_list(
+            "blocked_until", "secondary_strikes"
+        ).get(pk=self._installation_id)
         return BudgetState(
             budgets=tuple(
-                Budget(
-                    resource=row.resource,
-                    limit=row.limit,
-                    remaining=row.remaining,
-                    used=row.used,
-                    reset_at=row.reset_at,
-                    observed_at=row.observed_at,
-                )
+                _budget(row)
                 for row in RateBudget.objects.filter(installation_id=self._installation_id)
             ),
-            blocked_until=until,
+            blocked_until=self._paused_until,
             strikes=strikes,
         )
 
     def save(self, state: BudgetState) -> None:
-        """Replaces what was known."""
+        """Adds what was learned. A pause that another process met since stays."""
         with transaction.atomic():
+            known = {row.resource: _budget(row) for row in self._locked_rows()}
             RateBudget.objects.bulk_create(
                 [
                     RateBudget(
@@ -60,19 +58,38 @@ class DatabaseBudgetStore:
                         reset_at=budget.reset_at,
                         observed_at=budget.observed_at,
                     )
-                    for budget in state.budgets
+                    for seen in state.budgets
+                    for budget in [merge(known.get(seen.resource), seen)]
                 ],
                 update_conflicts=True,
                 unique_fields=["installation", "resource"],
                 update_fields=["limit", "remaining", "used", "reset_at", "observed_at"],
             )
-            Installation.objects.filter(pk=self._installation_id).exclude(
-                blocked_until=state.blocked_until, secondary_strikes=state.strikes
-            ).update(
+            ours = Installation.objects.filter(pk=self._installation_id)
+            if state.blocked_until is None:
+                ours = ours.filter(blocked_until=self._paused_until)
+            else:
+                ours = ours.exclude(blocked_until__gt=state.blocked_until)
+            ours.exclude(blocked_until=state.blocked_until, secondary_strikes=state.strikes).update(
                 blocked_until=state.blocked_until,
                 blocked_reason="secondary_limit" if state.blocked_until else "",
                 secondary_strikes=state.strikes,
             )
+        self._paused_until = state.blocked_until
+
+    def _locked_rows(self) -> QuerySet[RateBudget]:
+        return RateBudget.objects.select_for_update().filter(installation_id=self._installation_id)
+
+
+def _budget(row: RateBudget) -> Budget:
+    return Budget(
+        resource=row.resource,
+        limit=row.limit,
+        remaining=row.remaining,
+        used=row.used,
+        reset_at=row.reset_at,
+        observed_at=row.observed_at,
+    )
 
 
 class DatabaseTokenStore:

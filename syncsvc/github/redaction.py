@@ -42,7 +42,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
         re.compile(rf"\b({_KEY_WORDS})([\"']?\s*[:=]\s*b?[\"']?)[^\s\"',;&}}\]]+", re.IGNORECASE),
         rf"\1\2{REPLACEMENT}",
     ),
-    (re.compile(r"(://[^/\s:@]+:)[^/\s@]+@"), rf"\1{REPLACEMENT}@"),
+    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REPLACEMENT}@"),
 )
 
 
