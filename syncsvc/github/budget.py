@@ -131,29 +131,34 @@ class BudgetGuard:
 
     # -- sending -----------------------------------------------------------------------------------
 
-    def reserve_request(self, resource: str = "core") -> None:
-        """Take the right to send one request, or raise `RateLimited`; `release` gives it back."""
+    def reserve_request(self, resource: str = "core", cost: int = 1) -> None:
+        """Take the right to send one request, or raise `RateLimited`; `release` gives it back.
+
+        `cost` is what it will take of the budget: 1, or the points of a GraphQL query.
+        """
         with self._lock:
             now = self._clock()
             if self._blocked_until is not None and self._blocked_until > now:
                 raise RateLimited(until=self._blocked_until, resource=resource, secondary=True)
             budget = self._budgets.get(resource)
-            if budget is not None and not self._affordable(budget, now):
+            if budget is not None and not self._affordable(budget, now, cost):
                 raise RateLimited(until=self._after(max(budget.reset_at, now)), resource=resource)
-            self._in_flight[resource] += 1
+            self._in_flight[resource] += cost
 
-    def release(self, resource: str = "core", *, answered: bool = True) -> None:
+    def release(self, resource: str = "core", *, answered: bool = True, cost: int = 1) -> None:
         """The request is over. Without an answer it counts as spent: GitHub may have seen it."""
         with self._lock:
-            self._in_flight[resource] -= 1
+            self._in_flight[resource] -= cost
             budget = self._budgets.get(resource)
             if not answered and budget is not None:
-                self._budgets[resource] = replace(budget, remaining=max(0, budget.remaining - 1))
+                self._budgets[resource] = replace(budget, remaining=max(0, budget.remaining - cost))
 
     @contextmanager
-    def request(self, resource: str = "core") -> Iterator[Callable[[Mapping[str, str]], None]]:
+    def request(
+        self, resource: str = "core", cost: int = 1
+    ) -> Iterator[Callable[[Mapping[str, str]], None]]:
         """One request from reservation to answer; the body calls what it gets with the headers."""
-        self.reserve_request(resource)
+        self.reserve_request(resource, cost)
         answered = False
 
         def answer(headers: Mapping[str, str]) -> None:
@@ -164,7 +169,7 @@ class BudgetGuard:
         try:
             yield answer
         finally:
-            self.release(resource, answered=answered)
+            self.release(resource, answered=answered, cost=cost)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Learn from an answer's headers; answers without budget headers change nothing."""
@@ -230,12 +235,12 @@ class BudgetGuard:
             budgets=budgets, blocked_until=self._blocked_until, strikes=self._strikes
         )
 
-    def _affordable(self, budget: Budget, now: datetime) -> bool:
+    def _affordable(self, budget: Budget, now: datetime, cost: int) -> bool:
         fresh = budget.reset_at <= now  # a new window: its limit is all that is known of it
         remaining = budget.limit if fresh else budget.remaining
         wanted = self._reserve(budget.limit) if callable(self._reserve) else self._reserve
         reserve = max(0, min(wanted, budget.limit // 2))
-        return remaining - self._in_flight[budget.resource] > reserve
+        return remaining - self._in_flight[budget.resource] - cost >= reserve
 
     def _after(self, moment: datetime) -> datetime:
         return moment + timedelta(seconds=1 + self._rng() * (_JITTER_SECONDS - 1))

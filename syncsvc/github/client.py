@@ -84,6 +84,12 @@ class Installations:
         return len(self.rows)
 
 
+def repository_path(full_name: str) -> str:
+    """The path of a repository by `owner/name`; what could lead elsewhere is refused unsent."""
+    owner, _, name = full_name.partition("/")
+    return f"/repos/{_segment(owner)}/{_segment(name)}"
+
+
 def _segment(name: str) -> str:
     """A name as one segment of a path; what could lead elsewhere is refused unsent."""
     if not name or name in {".", ".."} or "/" in name:
@@ -148,16 +154,17 @@ class _Client:
         for _ in range(_MOST_PAGES):
             if url is None:
                 return
-            answer = self._ask(Request(url=url, parse=parse))
+            answer = self.ask(Request(url=url, parse=parse))
             yield _value(answer)
             url = answer.links.next
         raise NetworkError("GitHub's list does not end. Check GITHUB_API_URL.", retryable=False)
 
-    def _ask(self, request: Request[Value]) -> Answer[Value]:
+    def ask(self, request: Request[Value]) -> Answer[Value]:
+        """The answer to any request, asked as who we are; any `GitHubError`."""
         return self._authorized(lambda credential: self.transport.send(request, credential))
 
     def _get(self, path: str, parse: Callable[[object], Value]) -> Value:
-        return _value(self._ask(Request(url=self.transport.url(path), parse=_one(parse))))
+        return _value(self.ask(Request(url=self.transport.url(path), parse=_one(parse))))
 
     def _authorized(self, act: Callable[[Credential], Value]) -> Value:
         """`act` with our credential; once more with a new one, if it was refused and can be."""
@@ -249,7 +256,7 @@ class AppClient(_Client):
         """A new installation token, good for an hour. `Suspended`, `NotFound`, ..."""
         url = self.transport.url(f"/app/installations/{int(installation_id)}/access_tokens")
         request = Request(url=url, parse=_one(self._read_token), method="POST")
-        return _value(self._ask(request))
+        return _value(self.ask(request))
 
     def _read_token(self, item: object) -> Credential:
         answer: Mapping[str, Any] = item if isinstance(item, Mapping) else {}

@@ -192,6 +192,15 @@ class NetworkError(GitHubError):
         super().__init__(sentence, status=status, detail=detail, retryable=retryable)
 
 
+class AnswerTooLarge(NetworkError):
+    """The answer is longer than what is worth holding in memory; asking for less may help."""
+
+    default_sentence = "GitHub's answer is larger than this program accepts. Check GITHUB_API_URL."
+
+    def __init__(self, *, status: int | None = None) -> None:
+        super().__init__(status=status, retryable=False)
+
+
 class ServerError(GitHubError):
     """5xx. `retry_after` is the number of seconds that GitHub asked for, if it did."""
 

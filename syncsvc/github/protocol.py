@@ -36,6 +36,7 @@ __all__ = [
     "backoff",
     "classify",
     "graphql_url",
+    "limit_of",
     "origin",
     "page_number",
     "parse_links",
@@ -248,7 +249,7 @@ def _message_of(body: bytes) -> tuple[str, Mapping[str, Any] | None]:
     return " ".join(text for text in texts if isinstance(text, str)).lower(), value
 
 
-def _limit_of(
+def limit_of(
     status: int, headers: Mapping[str, str], message: str, detail: str, now: datetime
 ) -> RateLimited | None:
     """The limit behind a 403 or 429: Retry-After first, then remaining = 0, then a minute."""
@@ -283,7 +284,7 @@ def _classify_403(
         return Suspended(status=403, detail=detail)
     if "access blocked" in message or (value is not None and isinstance(value.get("block"), dict)):
         return LegallyBlocked(status=403, detail=detail)
-    return _limit_of(403, headers, message, detail, now) or Forbidden(status=403, detail=detail)
+    return limit_of(403, headers, message, detail, now) or Forbidden(status=403, detail=detail)
 
 
 def _classify_absence(
@@ -319,7 +320,7 @@ def classify(
     if status == 403:
         return _classify_403(headers, body, message, detail, now)
     if status == 429:
-        return _limit_of(status, headers, message, detail, now)
+        return limit_of(status, headers, message, detail, now)
     if status in (404, 410):
         return _classify_absence(status, headers, message, detail)
     if status == 451:

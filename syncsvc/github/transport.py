@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
@@ -18,7 +18,9 @@ import structlog
 from syncsvc.github.auth import Credential
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.github.errors import (
+    AnswerTooLarge,
     ConfigurationError,
+    GitHubError,
     NetworkError,
     RateLimited,
     ServerError,
@@ -58,13 +60,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request(Generic[Value]):
-    """What to ask. `parse` makes the value of a 2xx body and may raise `MalformedBody`."""
+    """What to ask. `parse` makes the value of a 2xx body and may raise `MalformedBody`.
+
+    `body` is JSON; `cost` is what the answer will take of the budget of `resource`. `judge` finds
+    the failure in an answer of status 200: it gets the value, the headers and the time. A status in
+    `not_again` is not worth asking the very same thing once more.
+    """
 
     url: str
     parse: Callable[[bytes], Value]
     method: str = "GET"
     etag: str | None = None
     resource: str = "core"
+    body: bytes | None = None
+    cost: int = 1
+    judge: Callable[[Value, Mapping[str, str], datetime], GitHubError | None] | None = None
+    not_again: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +86,7 @@ class Answer(Generic[Value]):
     value: Value | None
     links: Links
     etag: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Transport:
@@ -150,7 +162,7 @@ class Transport:
             try:
                 return self._follow(request, credential)
             except (NetworkError, ServerError) as error:
-                delay = self._delay(error, attempt)
+                delay = None if error.status in request.not_again else self._delay(error, attempt)
                 if delay is None or stop.is_set():
                     raise
                 log.warning(
@@ -164,6 +176,10 @@ class Transport:
             self.usage.retried()
             attempt += 1
             (self._sleep or stop.wait)(delay)
+
+    def pause(self, attempt: int, stop: threading.Event) -> None:
+        """Wait as before retry number `attempt`, from 0 (R4.5)."""
+        (self._sleep or stop.wait)(backoff(attempt, self._rng))
 
     def _delay(self, error: NetworkError | ServerError, attempt: int) -> float | None:
         """Seconds until the next attempt, None when there is to be none."""
@@ -201,6 +217,10 @@ class Transport:
         self, request: Request[Value], status: int, headers: Mapping[str, str], body: bytes
     ) -> Answer[Value]:
         error = classify(status, headers, body, self.clock())
+        value: Value | None = None
+        if error is None and status != 304:
+            value = self._value(request, status, body)
+            error = request.judge and request.judge(value, headers, self.clock())
         if isinstance(error, RateLimited):
             error = self.budget.limited(error)
             log.warning(
@@ -213,18 +233,7 @@ class Transport:
         if error is not None:
             raise error
         self.budget.succeeded()
-        value: Value | None = None
-        if status != 304:
-            try:
-                value = request.parse(body)
-            except MalformedBody as problem:
-                raise NetworkError(
-                    "GitHub's answer was cut or is not what the API promises. It is tried again "
-                    "later; if it stays, check GITHUB_API_URL.",
-                    status=status,
-                    detail=str(problem),
-                ) from None
-        elif not request.etag:
+        if status == 304 and not request.etag:
             raise NetworkError(
                 "GitHub's answer was empty although nothing was known before. Check for a proxy "
                 "that caches.",
@@ -235,19 +244,35 @@ class Transport:
             value=value,
             links=parse_links(headers.get("Link"), self.api_url),
             etag=headers.get("ETag", ""),
+            headers=headers,
         )
+
+    def _value(self, request: Request[Value], status: int, body: bytes) -> Value:
+        try:
+            return request.parse(body)
+        except MalformedBody as problem:
+            self.budget.succeeded()  # garbled, but no limit
+            raise NetworkError(
+                "GitHub's answer was cut or is not what the API promises. It is tried again "
+                "later; if it stays, check GITHUB_API_URL.",
+                status=status,
+                detail=str(problem),
+            ) from None
 
     def _exchange(
         self, request: Request[Value], url: str, credential: Credential
     ) -> tuple[int, Mapping[str, str], bytes]:
         headers = self._headers | ({"If-None-Match": request.etag} if request.etag else {})
-        with self.budget.request(request.resource) as answered:
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        with self.budget.request(request.resource, request.cost) as answered:
             self.usage.sent()
             try:
                 with self._session.request(
                     request.method,
                     url,
                     headers=headers,
+                    data=request.body,
                     auth=Authorization(credential),
                     timeout=self._timeouts,
                     allow_redirects=False,
@@ -269,11 +294,7 @@ class Transport:
             chunks.append(chunk)
             size += len(chunk)
             if size > self._max_body:
-                raise NetworkError(
-                    "GitHub's answer is larger than this program accepts. Check GITHUB_API_URL.",
-                    status=response.status_code,
-                    retryable=False,
-                )
+                raise AnswerTooLarge(status=response.status_code)
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout("the body took too long")
         return b"".join(chunks)

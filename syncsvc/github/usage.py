@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageSnapshot:
-    """What was spent so far. `requests` counts every exchange, redirects and retries included."""
+    """What was spent so far. `requests` counts every exchange, redirects and retries included;
+    `points` is what GraphQL said that its answers cost.
+    """
 
     requests: int = 0
     not_modified: int = 0
     retries: int = 0
     bytes: int = 0
+    points: int = 0
     by_status: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -25,6 +28,7 @@ class Usage:
         self._by_status: Counter[int] = Counter()
         self._retries = 0
         self._bytes = 0
+        self._points = 0
         self._sent = 0
 
     def sent(self) -> None:
@@ -37,6 +41,11 @@ class Usage:
         with self._lock:
             self._by_status[status] += 1
             self._bytes += size
+
+    def spent(self, points: int) -> None:
+        """A GraphQL answer cost that many points."""
+        with self._lock:
+            self._points += points
 
     def retried(self) -> None:
         """A request is about to be sent again."""
@@ -51,6 +60,7 @@ class Usage:
                 not_modified=self._by_status[304],
                 retries=self._retries,
                 bytes=self._bytes,
+                points=self._points,
                 by_status=dict(+self._by_status),
             )
 
