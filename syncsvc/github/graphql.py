@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import orjson
 
@@ -260,8 +260,12 @@ def _errors(value: object) -> Iterable[QueryError]:
         yield QueryError(
             type=str(each.get("type") or code or "").upper(),
             message=str(each.get("message") or ""),
-            path=tuple(path) if isinstance(path, list) else (),
+            path=tuple(path) if _is_path(path) else (),
         )
+
+
+def _is_path(value: object) -> TypeGuard[list[str | int]]:
+    return isinstance(value, list) and all(type(each) in (str, int) for each in value)
 
 
 def judge(

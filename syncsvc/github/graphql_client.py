@@ -23,7 +23,7 @@ from syncsvc.github.errors import (
     ServerError,
     ValidationFailed,
 )
-from syncsvc.github.graphql import QueryAnswer
+from syncsvc.github.graphql import QueryAnswer, QueryError
 from syncsvc.github.graphql_content import (
     Nested,
     RepositoryOverview,
@@ -46,6 +46,7 @@ _LONGEST_PAUSE: Final = 2
 """Waits do not grow beyond that of the second retry: the next request is smaller anyway."""
 
 _TRIES: Final = 3
+_DETAILS: Final = frozenset({"languages", "workflows", "root"})
 _MOST_FOLLOW_UPS: Final = 100
 _NOT_AGAIN: Final = frozenset({502, 504})
 
@@ -114,9 +115,10 @@ class GraphQLReader:
         nodes = nodes if isinstance(nodes, list) and len(nodes) == len(part) else [None] * len(part)
         for index, (node_id, node) in enumerate(zip(part, nodes, strict=True)):
             try:
-                row = parse_overview(node, node_id)
+                errors = _spoiling(answer, index)
+                row = parse_overview(None if errors else node, node_id)
             except InvalidRecord as problem:
-                errors = answer.errors_at("nodes", index)
+                errors = errors or tuple(each for each in answer.errors if not each.path)
                 error = errors[0].as_error() if errors else _unexplained(node, problem, answer)
                 yield Failure(node_id=node_id, error=error)
                 continue
@@ -300,6 +302,12 @@ def _node(answer: QueryAnswer) -> Mapping[str, Any]:
     if not is_mapping(node):
         raise NotFound(status=200)
     return node
+
+
+def _spoiling(answer: QueryAnswer, index: int) -> tuple[QueryError, ...]:
+    """The errors that spoil a repository's overview; without its details it is still one."""
+    errors = answer.errors_at("nodes", index)
+    return tuple(each for each in errors if each.path and not _DETAILS.intersection(each.path))
 
 
 def _unexplained(node: object, problem: InvalidRecord, answer: QueryAnswer) -> GitHubError:

@@ -70,7 +70,14 @@ def read_page(plan: PagePlan, alias: str, answer: QueryAnswer) -> Arrived | Miss
     stuck = more and (cursor == plan.cursor or not nodes)
     if not isinstance(nodes, list) or not is_mapping(info) or stuck:
         return Missing(error=ServerError(status=200, detail="a list came in part"), again=True)
+    spoiled = {each.path[each.path.index("nodes") + 1] for each in touching if _is_in_node(each)}
+    nodes = [None if index in spoiled else node for index, node in enumerate(nodes)]
     return _arrived(plan, connection, nodes, head_oid)
+
+
+def _is_in_node(error: QueryError) -> bool:
+    """Whether it spoils something inside one item: what is null there then is not known."""
+    return "nodes" in error.path[:-1]
 
 
 def _touching(answer: QueryAnswer, alias: str, name: str) -> tuple[QueryError, ...]:
@@ -111,7 +118,7 @@ def _arrived(
     plan: PagePlan, connection: Mapping[str, Any], nodes: list[Any], head_oid: str | None
 ) -> Arrived:
     has_lists = plan.reading.entity is not Entity.COMMITS
-    unfinished = [node for node in nodes if has_lists and not nested_of(node).is_whole]
+    unfinished = [n for n in nodes if has_lists and n is not None and not nested_of(n).is_whole]
     whole = [node for node in nodes if node not in unfinished] if unfinished else nodes
     rows, bad = parse_each(whole, _PARSERS[plan.reading.entity])
     kept = since_kept(plan.reading, rows)

@@ -234,6 +234,15 @@ def test_one_node_that_failed_is_put_aside_and_the_others_stay() -> None:
     assert [(each.index, each.github_id) for each in found.page.bad] == [(0, None), (2, 1003)]
 
 
+@pytest.mark.spec("P30")
+def test_a_node_with_a_field_that_was_refused_is_put_aside_rather_than_read_without_it() -> None:
+    error = {"type": "FORBIDDEN", "path": ["r0", "issues", "nodes", 1, "author"]}
+    found = page_of(issues(support.node_issue(1), support.node_issue(2, author=None)), error)
+    assert isinstance(found, Arrived)
+    assert len(found.page.rows) == 1
+    assert [each.index for each in found.page.bad] == [1]
+
+
 def test_a_node_that_always_fails_is_put_aside_in_the_end() -> None:
     error = TIMEOUT | {"path": ["r0", "issues", "nodes", 0]}
     found = page_of(issues(None, after="x"), error, asked=plan(size=1, attempt=2))
@@ -297,6 +306,13 @@ json_values = st.recursive(
     ),
     max_leaves=15,
 )
+
+
+def test_a_senseless_path_leads_nowhere() -> None:
+    paths: list[Any] = ["r0", 5, [["r0"]], [None], [{}]]
+    for path in paths:
+        (error,) = answer(None, {"type": "X", "path": path}).errors
+        assert error.path == ()
 
 
 @given(data=json_values, errors=json_values)

@@ -12,6 +12,7 @@ from syncsvc.github.client import GitHubClient
 from syncsvc.github.content import CommitRow
 from syncsvc.github.errors import (
     AuthenticationFailed,
+    Forbidden,
     NetworkError,
     NotFound,
     RateLimited,
@@ -369,6 +370,34 @@ def test_a_repository_that_is_gone_or_never_answers_leaves_the_others_their_over
     lost = {each.node_id: type(each.error) for each in found if isinstance(each, Failure)}
     assert lost == {"R_7": ServerError, "R_gone": NotFound}
     assert sum(isinstance(each, RepositoryOverview) for each in found) == 98
+
+
+@pytest.mark.spec("R5.6")
+def test_an_overview_that_was_refused_in_part_is_a_failure_unless_it_lacks_details_only() -> None:
+    def spoil(number: int, usual: Any) -> None:
+        first, second = usual["data"]["nodes"]
+        first["defaultBranchRef"], second["languages"] = None, None
+        usual["errors"] = [
+            {"type": "FORBIDDEN", "path": ["nodes", 0, "defaultBranchRef"]},
+            {"type": "FORBIDDEN", "path": ["nodes", 1, "languages"]},
+        ]
+
+    _, _, reader = stage(Repo(1, commits=3), Repo(2, commits=3), spoil=spoil)
+    failure, row = reader.overview(["R_1", "R_2"])
+    assert isinstance(failure, Failure)
+    assert (failure.node_id, type(failure.error)) == ("R_1", Forbidden)
+    assert (row.commits, row.languages) == (3, None)
+
+
+def test_a_time_out_is_not_taken_for_an_absence() -> None:
+    def spoil(number: int, usual: Any) -> None:
+        if number == 1:
+            usual["data"]["nodes"][1] = None
+            usual["errors"] = [TIMEOUT]
+
+    hub, _, reader = stage(Repo(1), Repo(2), spoil=spoil)
+    assert [type(each) for each in reader.overview(["R_1", "R_2"])] == [RepositoryOverview] * 2
+    assert [each["variables"]["ids"] for each in hub.queries] == [["R_1", "R_2"], ["R_2"]]
 
 
 # -- REST ------------------------------------------------------------------------------------------
