@@ -85,7 +85,7 @@ class Dispatcher:
             answer = refused.answer()
         if answer.status == 200 and answer.cacheable:
             self._conditional(request, answer, principal)
-        if not answer.free and (answer.status != 304 or principal.kind == "anonymous"):
+        if not _free(answer, principal):
             self.limits.charge(principal, resource, answer.cost)
         return Outcome(answer) if fault is None else applied(fault, answer, self.change)
 
@@ -198,8 +198,14 @@ class Dispatcher:
             status=0 if silent else outcome.answer.status,
             at=self.now(),
             bytes_sent=0 if silent else len(outcome.answer.body),
+            cost=0 if _free(outcome.answer, principal) else outcome.answer.cost,
             principal=principal.name,
         )
+
+
+def _free(answer: Answer, principal: Principal) -> bool:
+    """Whether an answer takes nothing of the limit."""
+    return answer.free or (answer.status == 304 and principal.kind != "anonymous")
 
 
 def _unchanged(request: Request, etag: str, modified_at: int | None) -> bool:

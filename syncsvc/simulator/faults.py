@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, get_args
 
+from syncsvc.simulator.graphql.errors import MOST_NODES, TIMEOUT, node_limit
 from syncsvc.simulator.http import Outcome
 from syncsvc.simulator.limits import secondary_refusal
 from syncsvc.simulator.messages import Answer, Refusal, Request, encode
 
 Kind = Literal[
     "status", "reset", "reset_midway", "slow", "hang", "truncated", "empty_page",
-    "malformed", "bad_record", "drift", "secondary_limit",
+    "malformed", "bad_record", "drift", "secondary_limit", "node_limit", "query_timeout",
+    "partial",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-IN_PLACE: tuple[Kind, ...] = ("status", "reset", "hang", "secondary_limit")
+IN_PLACE: tuple[Kind, ...] = (
+    "status", "reset", "hang", "secondary_limit", "node_limit", "query_timeout",
+)  # fmt: skip
 """Faults that answer by themselves: the request never reaches its route."""
 
 TEXTS = {
@@ -50,11 +54,13 @@ class Fault:
     kind: Kind
     path_regex: str = ".*"
     """Searched in path and query: `/installation/repositories.*page=3`."""
+    body_regex: str | None = None
+    """Searched in the body too: a query names its repositories there."""
     method: str | None = None
     times: int | None = 1
     after: int = 0
     status: int = 500
-    """For `status` and `secondary_limit`."""
+    """For `status`, `secondary_limit` and `query_timeout` (which is 200, 502 or 504)."""
     html: bool = False
     """GitHub's own page of apology instead of JSON."""
     message: str | None = None
@@ -63,7 +69,9 @@ class Fault:
     seconds: float = 0.0
     """How long `slow` waits and `hang` stays silent (0: until the simulator stops)."""
     record: int = 0
-    """Which item of a page `bad_record` spoils."""
+    """Which item of a page `bad_record` spoils; from which on `partial` gives null."""
+    within: str = ""
+    """Where `bad_record` finds the page in an answer to GraphQL: `data.nodes.0.issues.nodes`."""
     damage: Mapping[str, Any] | None = None
     """Fields to set in that item; None: it loses its id and gets values of wrong types."""
     change: str | Callable[[], object] | None = None
@@ -82,6 +90,7 @@ class Fault:
             raise ValueError("A drift needs a change.")
         try:
             self.pattern = re.compile(self.path_regex)
+            self.body_pattern = re.compile((self.body_regex or "").encode())
         except re.error as error:
             raise ValueError(f"{self.path_regex!r} is no regular expression: {error}.") from None
 
@@ -118,6 +127,8 @@ class Faults:
             for fault in self._faults:
                 if fault.method not in {None, request.method} or not fault.pattern.search(url):
                     continue
+                if not fault.body_pattern.search(request.body):
+                    continue
                 fault.seen += 1
                 if fault.seen > fault.after and (fault.times is None or fault.hits < fault.times):
                     fault.hits += 1
@@ -131,6 +142,8 @@ def in_place(fault: Fault) -> Outcome:
         return Outcome(Answer(cacheable=False), wire="reset")
     if fault.kind == "hang":
         return Outcome(Answer(cacheable=False), wait=fault.seconds, wire="silence")
+    if fault.kind in {"node_limit", "query_timeout"}:
+        return Outcome(_failed_query(fault))
     headers = dict(fault.headers)
     if fault.retry_after is not None:
         headers["retry-after"] = str(fault.retry_after)
@@ -158,7 +171,9 @@ def applied(
     elif fault.kind == "empty_page":
         answer.body = _with_items(answer.body, lambda _: [])
     elif fault.kind == "bad_record":
-        answer.body = _with_items(answer.body, lambda items: _spoiled(items, fault))
+        answer.body = _with_items(answer.body, lambda items: _spoiled(items, fault), fault.within)
+    elif fault.kind == "partial":
+        answer.body = _partial(answer.body, fault.record)
     elif fault.kind == "drift":
         what = fault.change
         # After the page is rendered and before its last byte is out: the next page, whoever
@@ -170,9 +185,44 @@ def applied(
     return outcome
 
 
-def _with_items(body: bytes, edit: Callable[[list[Any]], list[Any]]) -> bytes:
+def _failed_query(fault: Fault) -> Answer:
+    """A query that asks for too much, or that took too long."""
+    if fault.kind == "node_limit":
+        content = {"data": None, "errors": [node_limit(MOST_NODES + 1)]}
+        return Answer(200, encode(content), cacheable=False)
+    status = fault.status if fault.status in {200, 504} else 502
+    if fault.html:
+        headers = {"content-type": "text/html; charset=utf-8"}
+        return Answer(status, UNICORN, headers, cacheable=False)
+    return Answer(status, encode({"data": None, "errors": [{"message": TIMEOUT}]}), cacheable=False)
+
+
+def _partial(body: bytes, first: int) -> bytes:
+    """What came before the time was over, and errors for the rest."""
+    content = json.loads(body)
+    places: list[tuple[Any, list[Any]]] = []
+    for key, value in (content.get("data") or {}).items():
+        if isinstance(value, list):
+            places += [(value, [key, index]) for index in range(len(value))]
+        elif key != "rateLimit":
+            places.append((content["data"], [key]))
+    for holder, path in places[first:]:
+        holder[path[-1]] = None
+    lost = [{"message": TIMEOUT, "path": path} for _, path in places[first:]]
+    content["errors"] = content.get("errors", []) + lost
+    return encode(content)
+
+
+def _with_items(body: bytes, edit: Callable[[list[Any]], list[Any]], within: str = "") -> bytes:
     """A page with other items, be it a list or an object that holds one."""
     page = json.loads(body)
+    if within:
+        *way, last = within.split(".")
+        holder = page
+        for part in way:
+            holder = holder[int(part) if isinstance(holder, list) else part]
+        holder[last] = edit(holder[last])
+        return encode(page)
     if isinstance(page, list):
         return encode(edit(page))
     return encode({k: edit(v) if isinstance(v, list) else v for k, v in page.items()})

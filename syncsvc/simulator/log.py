@@ -26,6 +26,8 @@ class Exchange:
     status: int
     at: float
     bytes_sent: int
+    cost: int = 1
+    """What it took of the limit: requests, or points of GraphQL; 0 for what was free."""
     principal: str
     """Who asked: `installation:<id>`, `user:<id>`, `app:<id>` or `anonymous`."""
 

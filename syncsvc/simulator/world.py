@@ -48,3 +48,9 @@ class World(PullRequestChanges, InstallationChanges):
         with self.lock:
             repository = self.repository(repo)
             return content_truth.facts(repository, self.content(repository))
+
+    def random_history(self, seed: int, steps: int) -> list[str]:
+        """Let so many valid things happen to everything; returns sentences that say what."""
+        from syncsvc.simulator import activity  # noqa: PLC0415  it builds on worlds
+
+        return activity.random_history(self, seed, steps)

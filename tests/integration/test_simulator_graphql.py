@@ -1,12 +1,14 @@
 """The simulated GraphQL API: what it says is what GitHub's schema says, and its words."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import orjson
 import pytest
+import requests
 from graphql import GraphQLInterfaceType, GraphQLObjectType
 
-from syncsvc.simulator import Simulator, World
+from syncsvc.simulator import Fault, Simulator, World
 from syncsvc.simulator.graphql.language import TypeRef, parse
 from syncsvc.simulator.graphql.schema import schema
 from syncsvc.simulator.messages import Request
@@ -381,3 +383,142 @@ def test_the_language_is_read(text: str) -> None:
 
 def test_types_are_written_as_they_are_read() -> None:
     assert str(TypeRef("", TypeRef("ID", None, required=True), required=True)) == "[ID!]!"
+
+
+# Over the wire, with faults
+
+
+@pytest.fixture
+def own() -> Iterator[Simulator]:
+    with Simulator(World.generate(repositories=12)) as running:
+        yield running
+
+
+def post(
+    sim: Simulator, query: str, token: str | None = None, **variables: Any
+) -> requests.Response:
+    return requests.post(
+        f"{sim.url}/graphql",
+        json={"query": query, "variables": variables},
+        headers={"authorization": f"Bearer {token or sim.installation_token(ORG)}"},
+        timeout=10,
+    )
+
+
+IDS = (
+    "query($ids: [ID!]!) { rateLimit { cost } nodes(ids: $ids) { id ... on Repository { name } } }"
+)
+
+
+def ids_of(sim: Simulator) -> list[str]:
+    return [facts["node_id"] for facts in sim.world.truth_of(ORG)]
+
+
+def test_an_answer_says_what_is_left_of_the_points(own: Simulator) -> None:
+    answer = post(own, IDS, ids=ids_of(own))
+    assert answer.headers["x-ratelimit-resource"] == "graphql"
+    assert answer.headers["x-ratelimit-used"] == "1"
+    assert "etag" not in answer.headers
+    assert own.log[-1].cost == 1
+    assert post(own, IDS, token="unknown", ids=[]).status_code == 401
+    nobody = requests.post(f"{own.url}/graphql", json={"query": IDS}, timeout=5)
+    assert nobody.status_code == 401
+    assert post(own, "").status_code == 400
+
+
+@pytest.mark.spec("R4.4")
+def test_queries_fail_on_command_in_the_ways_of_github(own: Simulator) -> None:
+    ids = ids_of(own)
+    own.faults.add(
+        Fault(kind="node_limit", path_regex="/graphql"),
+        Fault(kind="query_timeout", path_regex="/graphql"),
+        Fault(kind="query_timeout", path_regex="/graphql", status=504, html=True),
+        Fault(kind="partial", path_regex="/graphql", record=2),
+    )
+    assert post(own, IDS, ids=ids).json()["errors"][0]["type"] == "MAX_NODE_LIMIT_EXCEEDED"
+    late = post(own, IDS, ids=ids)
+    assert late.status_code == 502
+    assert late.json()["errors"][0]["message"].startswith("Something went wrong while executing")
+    assert post(own, IDS, ids=ids).text.startswith("<!DOCTYPE html>")
+    partial = post(own, IDS, ids=ids).json()
+    assert [node is not None for node in partial["data"]["nodes"]] == [True] * 2 + [False] * 10
+    assert [error["path"] for error in partial["errors"]] == [["nodes", n] for n in range(2, 12)]
+    assert partial["data"]["rateLimit"]
+    assert len(post(own, IDS, ids=ids).json()["data"]["nodes"]) == 12
+
+
+def test_a_fault_may_wait_for_a_repository_and_spoil_one_record(own: Simulator) -> None:
+    ids = ids_of(own)
+    own.faults.add(
+        Fault(kind="bad_record", body_regex=ids[3], within="data.nodes", damage={"name": 7})
+    )
+    assert post(own, IDS, ids=ids[:2]).json()["data"]["nodes"][0]["name"] != 7
+    assert post(own, IDS, ids=[ids[3]]).json()["data"]["nodes"][0]["name"] == 7
+
+
+@pytest.mark.spec("R5.6")
+def test_what_may_not_be_read_is_null_with_its_reason(own: Simulator) -> None:
+    world = own.world
+    private = next(f for f in world.truth_of(ORG) if f["visibility"] == "private")
+    public = next(f for f in world.truth_of(ORG) if f["visibility"] == "public")
+    world.block(public["full_name"])
+    world.change_permissions(ORG, {"metadata": "read"})
+    query = """query($a: String!, $b: String!) {
+      a: repository(owner: "octo-simulated", name: $a) { issues(first: 1) { totalCount } }
+      b: repository(owner: "octo-simulated", name: $b) { name }
+    }"""
+    answer = post(own, query, a=private["name"], b=public["name"]).json()
+    assert answer["data"] == {"a": None, "b": None}
+    assert [error["type"] for error in answer["errors"]] == ["FORBIDDEN"] * 2
+    stranger = own.world.create_account("stranger", "User").login
+    asked = post(own, query, token=own.token_for(stranger), a=private["name"], b=public["name"])
+    assert asked.json()["errors"][0]["type"] == "NOT_FOUND"
+
+
+def test_viewers_are_users_or_the_apps_bot(own: Simulator) -> None:
+    query = "{ viewer { login repositories(first: 5, ownerAffiliations: OWNER) { totalCount } } }"
+    validate_query(query)
+    mine = post(own, query, token=own.token).json()["data"]["viewer"]
+    assert mine["login"] == own.token_owner
+    assert mine["repositories"]["totalCount"] > 0
+    bot = post(own, query).json()["data"]["viewer"]
+    assert bot == {"login": "repository-mirror[bot]", "repositories": {"totalCount": 0}}
+
+
+@pytest.mark.spec("R2.2")
+def test_beside_a_root_like_that_of_an_enterprise_server() -> None:
+    with Simulator(World.generate(repositories=5), prefix="/api/v3") as sim:
+        header = {"authorization": f"Bearer {sim.token}"}
+        body = {"query": "{ viewer { login } }"}
+        url = f"{sim.root_url}/api/graphql"
+        answer = requests.post(url, json=body, headers=header, timeout=5)
+        assert answer.json() == {"data": {"viewer": {"login": sim.token_owner}}}
+
+
+def test_pages_neither_skip_nor_repeat_while_the_world_changes(own: Simulator) -> None:
+    world = own.world
+    repo = next(f["github_id"] for f in world.truth_of(ORG) if not f["archived"])
+    for number in range(6):
+        world.open_issue(repo, f"Issue {number}")
+        world.push(repo)
+    query = """query($id: ID!, $after: String, $commits: String) { node(id: $id) { ... on Repository {
+      issues(first: 2, after: $after) { nodes { number } pageInfo { endCursor } }
+      defaultBranchRef { target { ... on Commit {
+        history(first: 2, after: $commits) { nodes { oid } pageInfo { endCursor } } } } } } } }"""
+    truth = world.truth_content(repo)
+    node = post(own, query, id=world.repository(repo).node_id).json()["data"]["node"]
+    history = node["defaultBranchRef"]["target"]["history"]
+    world.delete_issue(repo, node["issues"]["nodes"][0]["number"])
+    world.push_commits(repo, 3)
+    world.force_push(repo, drop=4, add=1)
+    cursors = {
+        "after": node["issues"]["pageInfo"]["endCursor"],
+        "commits": history["pageInfo"]["endCursor"],
+    }
+    more = post(own, query, id=world.repository(repo).node_id, **cursors).json()["data"]["node"]
+    numbers = sorted(i["number"] for i in truth["issues"])
+    assert [i["number"] for i in more["issues"]["nodes"]] == numbers[2:4]
+    seen = more["defaultBranchRef"]["target"]["history"]["nodes"]
+    assert [c["oid"] for c in seen] == [c["sha"] for c in truth["commits"][2:4]]
+    wrong = post(own, query, id=world.repository(repo).node_id, after="nonsense").json()
+    assert wrong["errors"][0]["type"] == "INVALID_CURSOR_ARGUMENTS"

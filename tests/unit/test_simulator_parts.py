@@ -303,6 +303,9 @@ def test_a_history_brings_a_new_world_to_where_the_old_one_was(tmp_path: Path) -
     again = World.generate(repositories=20)
     with History(path, again, seed=1, repos=20):
         assert again.truth() == world.truth()
+        for facts in world.truth_of(ORG):
+            number = facts["github_id"]
+            assert again.truth_content(number) == world.truth_content(number)
         again.create(ORG, "after-the-restart")
     third = World.generate(repositories=20)
     with History(path, third, seed=1, repos=20):

@@ -5,6 +5,12 @@ from typing import Any
 
 Path = Sequence[str | int]
 
+MOST_NODES = 500_000
+TIMEOUT = (
+    "Something went wrong while executing your query. This may be the result of a timeout, or it "
+    "could be a GitHub bug. Please include `0000:0000` when reporting this issue."
+)
+
 
 class QueryError(Exception):
     """The query is refused as a whole; `errors` are as they are sent."""
@@ -43,4 +49,13 @@ def invalid(
         "extensions": {"code": code, **more},
         "locations": [location],
         "message": message,
+    }
+
+
+def node_limit(nodes: int) -> dict[str, Any]:
+    """That a query asks for too much."""
+    return {
+        "type": "MAX_NODE_LIMIT_EXCEEDED",
+        "message": f"This query requests up to {nodes:,} possible nodes which exceeds the "
+        f"maximum limit of {MOST_NODES:,}.",
     }

@@ -77,7 +77,7 @@ def _account(kind: str) -> Bound:
 
 def _login(account: Account) -> str:
     """A bot has no `[bot]` behind its login here, as it has in REST."""
-    return account.login.removesuffix("[bot]")
+    return account.login.removesuffix("[bot]") if account.type == "Bot" else account.login
 
 
 def _url(account: Account) -> str:

@@ -14,7 +14,6 @@ from syncsvc.simulator.graphql.schema import FieldType, Schema, schema
 from syncsvc.simulator.graphql.values import argument_value, arguments_of
 
 LARGEST_PAGE = 100
-MOST_NODES = 500_000
 MOST_IDS = 100
 
 Getter = Callable[[Any], Any]

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from syncsvc.simulator.graphql.environment import Environment
-from syncsvc.simulator.graphql.errors import FieldError, QueryError
+from syncsvc.simulator.graphql.errors import MOST_NODES, FieldError, QueryError, node_limit
 from syncsvc.simulator.graphql.fields import READERS
 from syncsvc.simulator.graphql.objects import typename
-from syncsvc.simulator.graphql.plan import MOST_NODES, Plan, Planner, points
+from syncsvc.simulator.graphql.plan import Plan, Planner, points
 from syncsvc.simulator.graphql.schema import schema
 from syncsvc.simulator.graphql.validation import checked
 from syncsvc.simulator.graphql.values import variables_of
@@ -58,15 +58,6 @@ def _run(environment: Environment, plan: Plan) -> dict[str, Any]:
     if environment.errors:
         return {"data": data, "errors": environment.errors}
     return {"data": data}
-
-
-def node_limit(nodes: int) -> dict[str, Any]:
-    """That a query asks for too much."""
-    return {
-        "type": "MAX_NODE_LIMIT_EXCEEDED",
-        "message": f"This query requests up to {nodes:,} possible nodes which exceeds the "
-        f"maximum limit of {MOST_NODES:,}.",
-    }
 
 
 def _shown(content: dict[str, Any], cost: int) -> Answer:
