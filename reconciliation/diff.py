@@ -15,6 +15,7 @@ from syncsvc.github.payloads import RepositoryRow
 from syncsvc.plan import FIELDS, Change, Kind, MirrorRepository, Operation
 
 _values = attrgetter(*FIELDS)
+_LONGEST_RUN: Final = timedelta(days=1)
 
 _KINDS: Final = {
     "name": Kind.WRONG_NAME,
@@ -75,7 +76,9 @@ def compare(
         and mirror.status == _status(remote.archived, mirror.status)
     ):
         return None  # the usual case, kept to one comparison of tuples
-    if not proven and _is_older(remote, mirror, context.now):
+    # Another account of ours holds it: only the repository itself says whose it is now.
+    elsewhere = mirror.installation_id != context.installation_id
+    if not proven and (elsewhere or _is_older(remote, mirror, context.now)):
         return Doubt(github_id=remote.github_id, full_name=remote.full_name)
     after = _wanted(remote, mirror, context)
     before = {name: getattr(mirror, name) for name in after}
@@ -193,8 +196,9 @@ def _status(archived: bool, present: str) -> str:
 
 def _is_older(remote: RepositoryRow, mirror: MirrorRepository, now: datetime) -> bool:
     theirs, ours = remote.github_updated_at, mirror.github_updated_at
-    # A time in the future is no time of GitHub's: it must not shield the row for ever.
-    return theirs is not None and ours is not None and theirs < ours <= now
+    # A time far in the future is no time of GitHub's: it must not shield the row for ever. `now` is
+    # the start of the run, and what happened since is newer than it.
+    return theirs is not None and ours is not None and theirs < ours <= now + _LONGEST_RUN
 
 
 def _latest(remote: RepositoryRow) -> datetime | None:
