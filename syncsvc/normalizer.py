@@ -195,20 +195,30 @@ def is_breached(due: datetime, *, state: str, closed_at: datetime | None, now: d
     return now > due
 
 
-def priority_score(labels: Collection[str], created_at: datetime, now: datetime) -> int:
-    """0 to 100, the more the sooner (R5.2).
+def priority_base(labels: Collection[str]) -> int:
+    """The part of the priority score that does not grow with age, not yet clamped (R5.2).
 
-    Base 50; severity critical/high/medium/low +40/+30/+20/+10; blocker +30; +1 for each full week
-    of age up to +20; security +25; regression +20; documentation -15; good first issue -20.
+    Base 50; severity critical/high/medium/low +40/+30/+20/+10; blocker +30; security +25;
+    regression +20; documentation -15; good first issue -20.
     """
-    weeks = max(0, (now - created_at) // _WEEK)
-    score = _BASE + _BY_SEVERITY[severity(labels)] + min(weeks, _MOST_WEEKS)
+    score = _BASE + _BY_SEVERITY[severity(labels)]
     score += 30 * is_blocker(labels)
     score += 25 * is_security(labels)
     score += 20 * is_regression(labels)
     score -= 15 * is_documentation(labels)
     score -= 20 * is_good_first_issue(labels)
-    return min(max(score, 0), 100)
+    return score
+
+
+def priority_at(base: int, created_at: datetime, now: datetime) -> int:
+    """The priority score as of `now`: +1 for each full week of age up to +20, then 0 to 100 (R5.2)."""
+    weeks = max(0, (now - created_at) // _WEEK)
+    return min(max(base + min(weeks, _MOST_WEEKS), 0), 100)
+
+
+def priority_score(labels: Collection[str], created_at: datetime, now: datetime) -> int:
+    """0 to 100, the more the sooner (R5.2): `priority_base`, its age, clamped."""
+    return priority_at(priority_base(labels), created_at, now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
