@@ -225,8 +225,11 @@ class ContentList(models.Model):
     count = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="How many GitHub has; none before the first reading."
     )
+    mirrored = models.PositiveBigIntegerField(
+        default=0, help_text="How many the mirror held after the last reading."
+    )
     unreadable = models.IntegerField(
-        default=0, help_text="How many more GitHub counts than it lets us mirror."
+        default=0, help_text="How many more GitHub counts than a reading of the whole list gave."
     )
     latest_at = models.DateTimeField(
         null=True, blank=True, help_text="GitHub's time of the newest change in the list."

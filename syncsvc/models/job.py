@@ -73,6 +73,7 @@ class SyncJob(models.Model):
     )
 
     stage = models.CharField(max_length=40, blank=True)
+    stage_started_at = models.DateTimeField(null=True, blank=True)
     current = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(null=True, blank=True)
     current_item = models.CharField(max_length=511, blank=True)
