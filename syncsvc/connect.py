@@ -3,23 +3,33 @@
 The only module that reads `GITHUB_*`; credentials leave it only inside clients.
 """
 
+import hashlib
 import random
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import structlog
 from django.conf import settings
+from django.core.cache import cache as shared_cache
 
 from syncsvc import clock, conf, policy
 from syncsvc.github.auth import AppAuth, Auth, InstallationAuth, TokenAuth, load_private_key
 from syncsvc.github.budget import BudgetGuard, BudgetState
 from syncsvc.github.client import AppClient, GitHubClient, RepositorySource
 from syncsvc.github.errors import ConfigurationError, Forbidden, GitHubError
+from syncsvc.github.graphql_client import GraphQLReader
 from syncsvc.github.memory import MemoryBudgetStore, MemoryEtagStore
+from syncsvc.github.rest_content import RestReader
 from syncsvc.github.transport import Transport
 from syncsvc.models import Installation
 from syncsvc.stores import DatabaseBudgetStore, DatabaseEtagStore, DatabaseTokenStore
+
+_OWN_ID_LIVES: Final = 3600
+"""Seconds for which the id of a token's own account is believed. It only changes with the token."""
+
+log = structlog.get_logger(__name__)
 
 
 def has_app() -> bool:
@@ -44,11 +54,28 @@ class Connection:
         self.client = client
         self._app = app
 
+    def graphql(self) -> GraphQLReader:
+        """What repositories hold, through GraphQL; always the same reader, made when needed."""
+        return self._graphql
+
+    def rest(self) -> RestReader:
+        """What repositories hold, through REST; always the same reader, made when needed."""
+        return self._rest
+
+    @cached_property
+    def _graphql(self) -> GraphQLReader:
+        return GraphQLReader(self.client, settings.GITHUB_GRAPHQL_URL or "")
+
+    @cached_property
+    def _rest(self) -> RestReader:
+        return RestReader(self.client)
+
     def usage(self) -> dict[str, int]:
-        """Requests, 304s, retries and bytes so far, those for the token included (R12.1)."""
+        """Requests, 304s, retries, bytes and GraphQL points so far, the token's included (R12.1)."""
         snapshots = [each.usage.snapshot() for each in (self.client, self._app) if each]
         names = ("requests", "not_modified", "retries", "bytes")
-        return {name: sum(getattr(snapshot, name) for snapshot in snapshots) for name in names}
+        used = {name: sum(getattr(snapshot, name) for snapshot in snapshots) for name in names}
+        return used | {"graphql_points": sum(snapshot.points for snapshot in snapshots)}
 
     def close(self) -> None:
         """Saves budgets and pages, and gives the connections back."""
@@ -110,12 +137,35 @@ def source_of(installation: Installation, client: GitHubClient) -> RepositorySou
     if installation.account_type == Installation.AccountType.ORGANIZATION:
         return RepositorySource.organization(installation.account_login)
     try:
-        own = client.get_authenticated_user().github_id == installation.account_id
+        own = _own_id(client) == installation.account_id
     except Forbidden:  # some tokens speak for no user
         own = False
     if own:
         return RepositorySource.authenticated_user()
     return RepositorySource.user(installation.account_login)
+
+
+def _own_id(client: GitHubClient) -> int:
+    """The id of the account whose token this is, asked of GitHub once an hour.
+
+    Every run needs it, and it belongs to the token for good. The cache holds the number under a
+    digest, never the token. Where the cache does not work, GitHub is asked.
+    """
+    secret = f"{client.transport.api_url}\n{client.auth.credential().value}"
+    key = f"github-own-id:{hashlib.sha256(secret.encode()).hexdigest()}"
+    try:
+        known = shared_cache.get(key)
+    except Exception as error:  # noqa: BLE001  (each backend has its own; it only saves a request)
+        log.warning("connect.cache_unavailable", error=type(error).__name__)
+        return client.get_authenticated_user().github_id
+    if type(known) is int:
+        return known
+    own_id = client.get_authenticated_user().github_id
+    try:
+        shared_cache.set(key, own_id, _OWN_ID_LIVES)
+    except Exception as error:  # noqa: BLE001
+        log.warning("connect.cache_unavailable", error=type(error).__name__)
+    return own_id
 
 
 def says_access_ended(error: GitHubError) -> bool:
