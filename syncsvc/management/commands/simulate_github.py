@@ -24,6 +24,12 @@ from syncsvc.simulator.history import History, HistoryError
 DEFAULT_PORT = 8900
 DEFAULT_SECRET = "simulated-webhook-secret"  # noqa: S105 (it guards nothing)
 LARGEST_WORLD = 1_000_000
+LARGEST_AVERAGE = 10_000
+CONTENTS = (
+    ("--issues", 6.0, "issues"),
+    ("--pull-requests", 4.0, "pull requests"),
+    ("--commits", 12.0, "commits"),
+)
 
 
 class Command(BaseCommand):
@@ -40,6 +46,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--repos", type=_whole(0, LARGEST_WORLD), default=30, help="of the organization"
         )
+        for option, default, what in CONTENTS:
+            parser.add_argument(
+                option, type=_average, default=default, metavar="N",
+                help=f"{what} of a repository on average, fractions too",
+            )  # fmt: skip
         parser.add_argument("--seed", type=_whole(0, 2**31), default=1, help="another world each")
         parser.add_argument(
             "--latency-ms", type=_whole(0, 600_000), default=0, help="before each answer"
@@ -64,12 +75,17 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Serve; exit code 1 with one sentence when that is not possible."""
-        world = World.generate(options["seed"], options["repos"])
+        world = World.generate(
+            options["seed"],
+            options["repos"],
+            issues_per_repository=options["issues"],
+            pull_requests_per_repository=options["pull_requests"],
+            commits_per_repository=options["commits"],
+        )
         with ExitStack() as stack:
             try:
                 if options["history"] is not None:
-                    origin = {"seed": options["seed"], "repos": options["repos"]}
-                    stack.enter_context(History(options["history"], world, **origin))
+                    stack.enter_context(History(options["history"], world, **_origin(options)))
                 simulator = stack.enter_context(_simulator(world, options))
             except OSError as error:
                 reason = error.strerror or str(error)
@@ -108,6 +124,16 @@ class Command(BaseCommand):
     def _fail(self, sentence: str) -> None:
         self.stderr.write(sentence)
         raise SystemExit(1)
+
+
+def _origin(options: dict[str, Any]) -> dict[str, int]:
+    """What tells one world from another; what is as it always was goes unsaid, as in older files."""
+    origin = {"seed": options["seed"], "repos": options["repos"]}
+    for option, default, _ in CONTENTS:
+        name = option.strip("-").replace("-", "_")
+        if options[name] != default:
+            origin[f"{name}_of_1000_repositories"] = round(1000 * options[name])
+    return origin
 
 
 def _simulator(world: World, options: dict[str, Any]) -> Simulator:
@@ -151,6 +177,17 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _average(text: str) -> float:
+    """How many on average, for argparse."""
+    try:
+        average = float(text)
+    except ValueError:
+        average = -1.0
+    if not 0 <= average <= LARGEST_AVERAGE:
+        raise ArgumentTypeError(f"{text} is no number from 0 to {LARGEST_AVERAGE}")
+    return average
 
 
 def _web_address(text: str) -> str:
