@@ -1,13 +1,25 @@
 """How tests make rows: each factory gives a valid row, named arguments say what a test is about."""
 
 from datetime import timedelta
+from typing import Any
 
 import factory
 from django.contrib.auth.models import User
 from factory.django import DjangoModelFactory
 
-from syncsvc import clock
-from syncsvc.models import Installation, Membership, RateBudget, Repository, SyncJob
+from syncsvc import clock, normalizer
+from syncsvc.models import (
+    Commit,
+    ContentList,
+    Installation,
+    Issue,
+    Membership,
+    PullRequest,
+    RateBudget,
+    Repository,
+    RepositoryMetric,
+    SyncJob,
+)
 
 PASSWORD = "correct horse battery staple"
 
@@ -121,3 +133,132 @@ class RateBudgetFactory(DjangoModelFactory[RateBudget]):
     used = 200
     reset_at = factory.LazyFunction(lambda: clock.now() + timedelta(minutes=40))
     observed_at = factory.LazyFunction(clock.now)
+
+
+class ItemFactory(DjangoModelFactory[Any]):
+    """What issues and pull requests have in common; `gone=True` for one that GitHub deleted."""
+
+    class Meta:
+        abstract = True
+
+    class Params:
+        gone = factory.Trait(removed_at=factory.LazyFunction(clock.now), removal="deleted")
+
+    repository = factory.SubFactory(RepositoryFactory)
+    number = factory.Sequence(lambda n: 1 + n)
+    title = factory.LazyAttribute(lambda row: f"Title {row.number}")
+    body = "It fails."
+    author = "octocat"
+    github_created_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
+    github_updated_at = factory.SelfAttribute("github_created_at")
+    last_written_at = factory.LazyFunction(clock.now)
+    changed_by = SyncJob.Trigger.INITIAL
+
+
+class IssueFactory(ItemFactory):
+    """An open issue of an hour ago. What is derived follows from the labels and assignees.
+
+    `closed=True` closes it now.
+    """
+
+    class Meta:
+        model = Issue
+
+    class Params:
+        closed = factory.Trait(
+            github_state="closed",
+            state_reason="completed",
+            closed_at=factory.LazyFunction(clock.now),
+        )
+
+    github_id = factory.Sequence(lambda n: 3_000_000_000 + n)
+    node_id = factory.LazyAttribute(lambda row: f"I_{row.github_id}")
+    labels = factory.LazyFunction(list)
+    assignees = factory.LazyFunction(list)
+    github_state = "open"
+    state = factory.LazyAttribute(
+        lambda row: str(normalizer.issue_state(row.github_state, row.assignees, row.labels))
+    )
+    severity = factory.LazyAttribute(lambda row: str(normalizer.severity(row.labels)))
+    due_at = factory.LazyAttribute(
+        lambda row: normalizer.due_at(row.github_created_at, normalizer.Severity(row.severity))
+    )
+    is_blocker = factory.LazyAttribute(lambda row: normalizer.is_blocker(row.labels))
+    priority_base = factory.LazyAttribute(lambda row: normalizer.priority_base(row.labels))
+
+
+class PullRequestFactory(ItemFactory):
+    """An open pull request of an hour ago; `was_merged=True` merges it now."""
+
+    class Meta:
+        model = PullRequest
+
+    class Params:
+        was_merged = factory.Trait(
+            state="closed",
+            merged=True,
+            merged_at=factory.LazyFunction(clock.now),
+            closed_at=factory.SelfAttribute("merged_at"),
+            merge_commit_sha="f" * 40,
+        )
+
+    github_id = factory.Sequence(lambda n: 4_000_000_000 + n)
+    node_id = factory.LazyAttribute(lambda row: f"PR_{row.github_id}")
+    state = "open"
+    base_ref = "main"
+    head_ref = factory.LazyAttribute(lambda row: f"topic-{row.number}")
+    head_sha = factory.LazyAttribute(lambda row: f"{row.github_id:040x}")
+
+
+class CommitFactory(DjangoModelFactory[Commit]):
+    """A commit of an hour ago; `gone=True` for one that a forced push dropped."""
+
+    class Meta:
+        model = Commit
+
+    class Params:
+        gone = factory.Trait(dropped_at=factory.LazyFunction(clock.now))
+
+    repository = factory.SubFactory(RepositoryFactory)
+    sha = factory.Sequence(lambda n: f"{n + 1:040x}")
+    author_login = "octocat"
+    author_name = "Octo Cat"
+    author_email = "octo@example.com"
+    contributor = factory.LazyAttribute(lambda row: f"login:{row.author_login}")
+    authored_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
+    committed_at = factory.SelfAttribute("authored_at")
+    message = factory.LazyAttribute(lambda row: f"Change {row.sha[-4:]}")
+    last_written_at = factory.LazyFunction(clock.now)
+    changed_by = SyncJob.Trigger.INITIAL
+
+
+class ContentListFactory(DjangoModelFactory[ContentList]):
+    """A list of commits that was never read; name its entity, and its count once it was."""
+
+    class Meta:
+        model = ContentList
+
+    repository = factory.SubFactory(RepositoryFactory)
+    entity = ContentList.Entity.COMMITS
+
+
+class RepositoryMetricFactory(DjangoModelFactory[RepositoryMetric]):
+    """What a repository comes to today; another day of the same one needs its `date`."""
+
+    class Meta:
+        model = RepositoryMetric
+
+    repository = factory.SubFactory(RepositoryFactory)
+    date = factory.LazyFunction(lambda: clock.now().date())
+    commits = 120
+    contributors = 3
+    lines_of_code = 4_000
+    languages = factory.LazyFunction(lambda: {"Python": 140_000})
+    tech_stack = factory.LazyFunction(lambda: ["Python"])
+    health_score = 80
+    open_issues = 2
+    stars = 7
+    has_ci = True
+    has_tests = None
+    last_commit_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
+    last_written_at = factory.LazyFunction(clock.now)
