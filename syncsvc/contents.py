@@ -1,0 +1,352 @@
+"""The reader and the one writer of issues, pull requests and commits.
+
+Hides how rows reach PostgreSQL fast, and how two writers of one item end with the newer of the two:
+the statement that writes asks for GitHub's time itself, so nobody has to read and lock beforehand.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+import orjson
+import psycopg
+from django.db import connection, models
+
+from syncsvc.content_plan import COLUMNS, Item, Key, MirrorItem
+from syncsvc.github.reading import Entity
+from syncsvc.mirror import Author
+from syncsvc.models import Commit, Issue, PullRequest
+
+_MODELS: Final[Mapping[Entity, type[models.Model]]] = {
+    Entity.ISSUES: Issue,
+    Entity.PULL_REQUESTS: PullRequest,
+    Entity.COMMITS: Commit,
+}
+Parameters = Sequence[Any] | Mapping[str, Any]
+_ARRAYS: Final = ("assignees", "labels")
+_AHEAD: Final = timedelta(days=1)
+"""A time of GitHub's that lies further ahead is none: it must not shield its row for ever."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What became of a batch. `passed_over` were written by somebody else with newer data."""
+
+    created: int
+    updated: int
+    passed_over: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What has to be known of an item that is there to tell whether it still should be."""
+
+    pk: int
+    number: int | None
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Table:
+    """How one entity's table is called and what identifies its rows."""
+
+    name: str
+    keys: tuple[str, ...]
+    key_types: tuple[str, ...]
+    gone: str
+    """The column with the time since when it is not there any more."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What identifies an item, and whose it is."""
+        return self.keys if "repository_id" in self.keys else (*self.keys, "repository_id")
+
+
+def _table(entity: Entity) -> _Table:
+    name = _MODELS[entity]._meta.db_table
+    if entity is Entity.COMMITS:
+        keys, types = ("repository_id", "sha"), ("bigint", "text")
+        return _Table(name=name, keys=keys, key_types=types, gone="dropped_at")
+    return _Table(name=name, keys=("github_id",), key_types=("bigint",), gone="removed_at")
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read(entity: Entity, keys: Collection[Key]) -> dict[Key, MirrorItem]:
+    """The mirror's items of these keys, removed and dropped ones included (R5.5).
+
+    `values` come in the order of `COLUMNS`, arrays as tuples, so that they compare with an `Item`'s.
+    """
+    if not keys:
+        return {}
+    table, columns = _table(entity), COLUMNS[entity]
+    arrays = [columns.index(name) for name in _ARRAYS if name in columns]
+    given = zip(*(key if isinstance(key, tuple) else (key,) for key in keys), strict=True)
+    found: dict[Key, MirrorItem] = {}
+    for pk, repository_id, present, *rest in _rows(
+        _read_sql(entity), [list(part) for part in given]
+    ):
+        key: Key = rest[0] if len(table.keys) == 1 else (rest[0], rest[1])
+        values = rest[len(table.keys) :]
+        for index in arrays:
+            values[index] = tuple(values[index])
+        found[key] = MirrorItem(
+            pk=pk, repository_id=repository_id, values=tuple(values), present=present
+        )
+    return found
+
+
+@cache
+def _read_sql(entity: Entity) -> str:
+    # OFFSET 0 keeps PostgreSQL from reading the whole table where it thinks that cheaper than so
+    # many look-ups in the index: the cost of a batch is not to grow with the table.
+    table = _table(entity)
+    listed = ", ".join(f"r.{name}" for name in (*table.keys, *COLUMNS[entity]))
+    given = ", ".join(f"%s::{kind}[]" for kind in table.key_types)
+    same = " AND ".join(f"t.{name} = w.{name}" for name in table.keys)
+    return f"""
+        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed}
+        FROM unnest({given}) AS w({", ".join(table.keys)})
+        CROSS JOIN LATERAL (SELECT * FROM {table.name} AS t WHERE {same} OFFSET 0) AS r
+    """  # noqa: S608  (all names are ours)
+
+
+def present(entity: Entity, repository_id: int) -> dict[Key, Held]:
+    """What the mirror says is in that list of the repository now; texts are not loaded."""
+    table = _table(entity)
+    columns = "r.sha, r.committed_at" if entity is Entity.COMMITS else "r.github_id, r.number"
+    sql = f"""
+        SELECT r.id, {columns} FROM {table.name} AS r
+        WHERE r.repository_id = %s AND r.{table.gone} IS NULL
+    """  # noqa: S608  (all names are ours)
+    rows = _rows(sql, [repository_id])
+    if entity is Entity.COMMITS:
+        return {
+            (repository_id, sha): Held(pk=pk, number=None, committed_at=moment)
+            for pk, sha, moment in rows
+        }
+    return {
+        github_id: Held(pk=pk, number=number, committed_at=None) for pk, github_id, number in rows
+    }
+
+
+def counts(repository_ids: Collection[int]) -> dict[tuple[int, Entity], int]:
+    """How many items the mirror says are there, by repository and list; nothing where none is."""
+    parts = " UNION ALL ".join(
+        f"""
+        SELECT repository_id, '{entity}', count(*) FROM {_table(entity).name}
+        WHERE repository_id = ANY(%(ids)s) AND {_table(entity).gone} IS NULL GROUP BY repository_id
+        """  # noqa: S608  (all names are ours)
+        for entity in Entity
+    )
+    rows = _rows(parts, {"ids": list(repository_ids)})
+    return {(repository_id, Entity(entity)): count for repository_id, entity, count in rows}
+
+
+def _rows(sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+    # psycopg's own cursor with binary results takes a third of the time of the ORM.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(sql, parameters, binary=True).fetchall()
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def write(entity: Entity, items: Sequence[Item], author: Author) -> Written:
+    """Inserts or updates each item, and lets what was removed or dropped be there again (R5.5).
+
+    The newest by GitHub's time wins, the later of two with one time; commits never change. Whoever
+    else holds the number of an item is marked as replaced. Must run inside a transaction, one batch
+    in each: rows are locked in the order of their keys, so that two writers never wait in a circle.
+
+    Raises Django's database errors, `DataError` and `IntegrityError` among them, when one of the
+    items cannot be written; then none is.
+    """
+    batch = _batch(entity, items, author)
+    if not batch:
+        return Written(created=0, updated=0, passed_over=0)
+    if entity is not Entity.COMMITS:
+        _free_numbers(entity, batch, author)
+    columns = (*_table(entity).columns, *COLUMNS[entity])
+    rows = [dict(zip(columns, (*_identity(item), *item.values), strict=True)) for item in batch]
+    parameters = _book(author) | {"rows": orjson.dumps(rows).decode()}
+    [(created, total)] = _rows(_write_sql(entity), parameters)
+    given = len({item.key for item in items})
+    return Written(created=created, updated=total - created, passed_over=given - total)
+
+
+def _identity(item: Item) -> tuple[Any, ...]:
+    return item.key if isinstance(item.key, tuple) else (item.key, item.repository_id)
+
+
+def _book(author: Author) -> dict[str, Any]:
+    return {
+        "now": author.now,
+        "ahead": author.now + _AHEAD,
+        "trigger": author.trigger,
+        "job": author.job_id,
+    }
+
+
+def _batch(entity: Entity, items: Sequence[Item], author: Author) -> list[Item]:
+    """What is left of the items when they are written one after the other, in the order of keys."""
+    latest: dict[Key, Item] = {}
+    for item in items:
+        known = latest.pop(item.key, item)
+        latest[item.key] = known if _is_newer(known, item, author) else item
+    if entity is not Entity.COMMITS:
+        # GitHub gives a number once: of two items with one number, the list moved in between.
+        number = COLUMNS[entity].index("number")
+        holders = {(item.repository_id, item.values[number]): item for item in latest.values()}
+        return sorted(holders.values(), key=_identity)
+    return sorted(latest.values(), key=_identity)
+
+
+def _is_newer(item: Item, other: Item, author: Author) -> bool:
+    """Whether the other must not overwrite the item: the same as `_yields` says of rows."""
+    mine, others = item.updated_at, other.updated_at
+    if mine is None or others is None:
+        return False
+    return others < mine <= author.now + _AHEAD
+
+
+def _yields(theirs: str) -> str:
+    """The condition that row `r` may be overwritten with an item of that time."""
+    return f"(r.github_updated_at <= {theirs} OR r.github_updated_at > %(ahead)s::timestamptz)"
+
+
+@cache
+def _write_sql(entity: Entity) -> str:
+    table, model = _table(entity), _MODELS[entity]
+    types = {field.column: field.db_type(connection) for field in model._meta.local_fields}
+    columns = (*table.columns, *COLUMNS[entity])
+    listed = ", ".join(columns)
+    record = ", ".join(f"{column} {types[column]}" for column in columns)
+    own = {
+        "last_written_at": "%(now)s::timestamptz",
+        "changed_by": "%(trigger)s::text",
+        "changed_by_job": "%(job)s::uuid",
+        table.gone: "NULL",
+    } | ({} if entity is Entity.COMMITS else {"removal": "''"})
+    assigned = ", ".join(
+        f"{column} = excluded.{column}" for column in (*columns, *own) if column not in table.keys
+    )
+    newest = "" if entity is Entity.COMMITS else f"WHERE {_yields('excluded.github_updated_at')}"
+    return f"""
+        WITH written AS (
+            INSERT INTO {table.name} AS r ({listed}, {", ".join(own)})
+            SELECT {listed}, {", ".join(own.values())}
+            FROM jsonb_to_recordset(%(rows)s::jsonb) AS w({record})
+            ON CONFLICT ({", ".join(table.keys)}) DO UPDATE SET {assigned} {newest}
+            RETURNING xmax = 0 AS created
+        )
+        SELECT count(*) FILTER (WHERE created), count(*) FROM written
+    """  # noqa: S608  (all names are ours)
+
+
+def _free_numbers(entity: Entity, batch: Sequence[Item], author: Author) -> None:
+    """Takes each number that is about to be given from whoever holds it now, so that items may swap
+    numbers. Hardly ever finds one: GitHub gives a number once."""
+    name, index = _table(entity).name, COLUMNS[entity].index("number")
+    wanted = [(i.key, i.repository_id, i.values[index], i.updated_at) for i in batch]
+    columns = dict(
+        zip(("ids", "repositories", "numbers", "times"), zip(*wanted, strict=True), strict=True)
+    )
+    parameters = _book(author) | {key: list(values) for key, values in columns.items()}
+    given = """unnest(%(ids)s::bigint[], %(repositories)s::bigint[], %(numbers)s::bigint[],
+                      %(times)s::timestamptz[]) AS w(github_id, repository_id, number, updated_at)"""
+    holders = _rows(
+        f"""
+        SELECT h.github_id FROM {given} CROSS JOIN LATERAL (
+            SELECT t.github_id FROM {name} AS t
+            WHERE t.repository_id = w.repository_id AND t.number = w.number
+              AND t.removed_at IS NULL OFFSET 0
+        ) AS h WHERE h.github_id <> w.github_id
+        """,  # noqa: S608  (all names are ours)
+        parameters,
+    )
+    if not holders:
+        return
+    # All rows of the batch, in the order in which every writer locks them.
+    parameters["rows"] = [*parameters["ids"], *(row[0] for row in holders)]
+    _lock(entity, "github_id", parameters["rows"])
+    _execute(
+        f"""
+        UPDATE {name} AS h SET removed_at = %(now)s, removal = 'replaced',
+            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
+        FROM {given} LEFT JOIN {name} AS r ON r.github_id = w.github_id
+        WHERE h.github_id = ANY(%(rows)s) AND h.repository_id = w.repository_id
+          AND h.number = w.number AND h.github_id <> w.github_id AND h.removed_at IS NULL
+          AND (r.id IS NULL OR {_yields("w.updated_at")})
+        """,  # noqa: S608  (all names are ours)
+        parameters,
+    )
+
+
+def remove(entity: Entity, removals: Mapping[int, str], author: Author) -> int:
+    """Marks issues or pull requests, by primary key, as gone for the reason given; returns how many.
+
+    The rows stay. What is marked already keeps its time and its reason. Must run in a transaction.
+    """
+    if not removals:
+        return 0
+    _lock(entity, "id", list(removals))
+    return _execute(
+        f"""
+        UPDATE {_table(entity).name} AS r SET removed_at = %(now)s, removal = w.removal,
+            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
+        FROM unnest(%(ids)s::bigint[], %(removals)s::text[]) AS w(id, removal)
+        WHERE r.id = w.id AND r.removed_at IS NULL
+        """,  # noqa: S608  (all names are ours)
+        _book(author) | {"ids": list(removals), "removals": [str(x) for x in removals.values()]},
+    )
+
+
+def drop(pks: Collection[int], author: Author) -> int:
+    """Marks commits, by primary key, as gone from their branch; returns how many. The rows stay.
+
+    What is marked already keeps its time. Must run in a transaction.
+    """
+    if not pks:
+        return 0
+    _lock(Entity.COMMITS, "id", list(pks))
+    return _execute(
+        f"""
+        UPDATE {_table(Entity.COMMITS).name} SET dropped_at = %(now)s,
+            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
+        WHERE id = ANY(%(ids)s) AND dropped_at IS NULL
+        """,  # noqa: S608  (all names are ours)
+        _book(author) | {"ids": list(pks)},
+    )
+
+
+def prune(pks: Collection[int]) -> int:
+    """Deletes commits, by primary key, that fell out of the window of the newest; returns how many.
+
+    Must run in a transaction.
+    """
+    if not pks:
+        return 0
+    _lock(Entity.COMMITS, "id", list(pks))
+    sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s)"  # noqa: S608
+    return _execute(sql, [list(pks)])
+
+
+def _lock(entity: Entity, column: str, values: Sequence[Any]) -> None:
+    """Locks rows in the order in which `write` does."""
+    table = _table(entity)
+    sql = f"""
+        SELECT FROM {table.name} WHERE {column} = ANY(%s)
+        ORDER BY {", ".join(table.keys)} FOR NO KEY UPDATE
+    """
+    _execute(sql, [values])
+
+
+def _execute(sql: str, parameters: Parameters) -> int:
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(sql, parameters).rowcount
