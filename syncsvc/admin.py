@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from syncsvc import admin_restyled, jobs, status
+from syncsvc import admin_contents, admin_restyled, jobs, status
+from syncsvc.admin_base import HistoryAdmin, ListedAdmin, contents_links, list_link
 from syncsvc.models import (
     EtagEntry,
     Heartbeat,
@@ -29,6 +29,7 @@ from syncsvc.policy import Action
 from syncsvc.service import SyncService
 
 admin_restyled.register()
+admin_contents.register()
 
 INSTALLATION_TONES = {"active": "success", "suspended": "warning", "uninstalled": "danger"}
 REPOSITORY_TONES = {
@@ -50,42 +51,6 @@ JOB_TONES = {
 }
 
 
-class ListedAdmin(ModelAdmin):
-    """Lists that stay fast however long they get."""
-
-    show_full_result_count = False
-    list_per_page = 50
-    list_filter_submit = True
-    list_fullwidth = True
-    compressed_fields = True
-
-
-class HistoryAdmin(ListedAdmin):
-    """Rows that only the product writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes."""
-        return False
-
-
-def _list_link(model: str, installation: Installation, text: object) -> SafeString:
-    address = reverse(f"admin:syncsvc_{model}_changelist")
-    return format_html(
-        '<a class="underline" href="{}?installation__id__exact={}">{}</a>',
-        address,
-        installation.pk,
-        text,
-    )
-
-
 @admin.register(Installation)
 class InstallationAdmin(HistoryAdmin):
     """Accounts: how they are, and a sync or a dry run on request."""
@@ -105,7 +70,7 @@ class InstallationAdmin(HistoryAdmin):
     search_fields = ("account_login", "=github_id", "=account_id")
     ordering = ("account_login", "pk")
     actions = ("sync_now", "dry_run")
-    readonly_fields = ("shown_repositories", "shown_jobs")
+    readonly_fields = ("shown_repositories", "shown_jobs", "shown_contents")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Installation]:
         """The rows with the number of their repositories, counted for the shown page only."""
@@ -129,12 +94,17 @@ class InstallationAdmin(HistoryAdmin):
     @display(description="Repositories")
     def shown_repositories(self, row: Any) -> SafeString:
         """Leads to the repositories."""
-        return _list_link("repository", row, row.repository_count)
+        return list_link("repository", "installation", row, row.repository_count)
 
     @display(description="Jobs")
     def shown_jobs(self, row: Installation) -> SafeString:
         """Leads to the runs."""
-        return _list_link("syncjob", row, "Runs")
+        return list_link("syncjob", "installation", row, "Runs")
+
+    @display(description="Contents")
+    def shown_contents(self, row: Installation) -> SafeString:
+        """Leads to what was mirrored of its repositories, and to how each list was read."""
+        return contents_links("repository__installation", row)
 
     @display(description="Last error")
     def shown_error(self, row: Installation) -> str:
@@ -201,11 +171,17 @@ class RepositoryAdmin(HistoryAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Everything but the switch."""
         names = [field.name for field in Repository._meta.get_fields() if field.concrete]
-        return [name for name in names if name not in ("id", "automations_allowed")]
+        kept = [name for name in names if name not in ("id", "automations_allowed")]
+        return [*kept, "shown_contents"]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Writes the switch alone: a run may have written the rest meanwhile."""
         Repository.objects.filter(pk=obj.pk).update(automations_allowed=obj.automations_allowed)
+
+    @display(description="Contents")
+    def shown_contents(self, row: Repository) -> SafeString:
+        """Leads to what was mirrored of it, and to how each list was read."""
+        return contents_links("repository", row)
 
     @display(description="Status", ordering="status", label=REPOSITORY_TONES)
     def shown_status(self, row: Repository) -> tuple[str, str]:
