@@ -37,7 +37,9 @@ class RepositoryOverview:
     `node_id` is the id that was asked for; GitHub may answer with the newer form. `github_id` is
     None where it has more than 32 bits, which GraphQL cannot say. Counts are of all states;
     `commits` is the length of the default branch's history. `languages`, `has_ci` and `has_tests`
-    are None where they were not asked for; the latter two are guesses by names in the root folder.
+    are None where they were not asked for or could not be read; the latter two are guesses by
+    names in the root folder. `latest_issue_at` marks change: REST may give the time of a pull
+    request instead, where many of these were updated after the last issue.
     """
 
     node_id: str
@@ -236,11 +238,21 @@ def parse_overview(node: object, asked_id: str) -> RepositoryOverview:
         commits=_count(target, "history") if is_mapping(target.get("history")) else 0,
         languages=parse_languages(languages_of(node["languages"])) if detailed else None,
         has_ci=_has_ci(node, names),
-        has_tests=None if names is None else not names.isdisjoint(_TEST_FOLDERS),
+        has_tests=None if names is None else has_test_folder(names),
     )
 
 
 def _has_ci(node: Mapping[str, Any], names: frozenset[str] | None) -> bool | None:
     if is_mapping(node.get("workflows")):
         return True
-    return None if names is None else not names.isdisjoint(_CI_FILES)
+    return None if names is None else has_ci_file(names)
+
+
+def has_ci_file(names: frozenset[str]) -> bool:
+    """Whether the root folder has a file of a CI service; `names` are in lower case."""
+    return not names.isdisjoint(_CI_FILES)
+
+
+def has_test_folder(names: frozenset[str]) -> bool:
+    """Whether the root folder has one where tests usually are; `names` are in lower case."""
+    return not names.isdisjoint(_TEST_FOLDERS)

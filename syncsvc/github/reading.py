@@ -32,7 +32,9 @@ class Reading:
     `expected` is how many items there are, None when that is not known; nothing is asked where it
     is 0. `since` keeps issues and pull requests to those that were updated at that time or later;
     commits have no such bound, because late and forced pushes escape it (GitHub: "List commits").
-    `limit` ends the reading after so many items.
+    `limit` ends the reading after so many items. `head` is the commit whose history is read, by
+    default that of the default branch; REST needs it so that a push between two pages cannot mix
+    two histories, GraphQL's cursors hold on to their commit by themselves and it is ignored there.
     """
 
     github_id: int
@@ -42,6 +44,7 @@ class Reading:
     expected: int | None = None
     since: datetime | None = None
     limit: int | None = None
+    head: str | None = None
 
     @property
     def wanted(self) -> int | None:
@@ -80,3 +83,27 @@ class Failure:
     node_id: str
     error: GitHubError
     reading: Reading | None = None
+
+
+class FateKind(StrEnum):
+    """What can have become of an item that a whole list lacked."""
+
+    PRESENT = "present"
+    DELETED = "deleted"
+    TRANSFERRED = "transferred"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fate:
+    """What became of one issue or pull request.
+
+    `row` is the item as it is now when it is present, or as it is in the repository `full_name`
+    when it was transferred there, as far as it can be read. `error` says why the fate is unknown,
+    or how GitHub said that it was deleted.
+    """
+
+    kind: FateKind
+    row: IssueRow | PullRequestRow | None = None
+    full_name: str | None = None
+    error: GitHubError | None = None

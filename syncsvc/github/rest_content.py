@@ -1,54 +1,62 @@
 """Reads what `graphql_client` reads, one list after the other, through REST: the same rows (R4.4).
 
-Hides paths and parameters, what REST mixes into its lists, and how it says that there is nothing.
+Hides paths and parameters, what REST mixes into its lists, how it says that there is nothing, and
+how it says what became of a single item.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from syncsvc.github.client import GitHubClient, repository_path
 from syncsvc.github.content import (
+    IssueRow,
     Languages,
+    PullRequestRow,
     is_pull_request,
+    is_sha,
     parse_commit,
     parse_issue,
     parse_languages,
     parse_pull_request,
 )
-from syncsvc.github.errors import (
-    Forbidden,
-    GitHubError,
-    Gone,
-    LegallyBlocked,
-    NotFound,
-    ServerError,
-    ValidationFailed,
-)
+from syncsvc.github.errors import GitHubError, NetworkError, NotFound, ServerError
 from syncsvc.github.graphql import rfc3339
+from syncsvc.github.graphql_content import RepositoryOverview
 from syncsvc.github.graphql_pages import since_kept
 from syncsvc.github.listing import PER_PAGE
 from syncsvc.github.payloads import parse_each, parse_list, parse_object
-from syncsvc.github.reading import ContentPage, ContentRow, Entity, Failure, Reading
+from syncsvc.github.reading import (
+    ContentPage,
+    ContentRow,
+    Entity,
+    Failure,
+    Fate,
+    FateKind,
+    Reading,
+)
+from syncsvc.github.rest_overview import NEWEST_FIRST, OWN, is_switched_off, read_overview
 from syncsvc.github.transport import Request
-
-_OWN: Final = (NotFound, Gone, Forbidden, LegallyBlocked, ValidationFailed, ServerError)
-"""Errors that concern one repository; any other one would meet the next repository as well."""
+from syncsvc.github.values import InvalidRecord, is_mapping, some_text
 
 _GIVE_UP_AFTER: Final = 5
 """Lists in a row on which GitHub stumbled: then it is not the repository."""
 
-_NEWEST_FIRST: Final = "state=all&sort=updated&direction=desc"
 _PATHS: Final = {
-    Entity.ISSUES: f"/issues?{_NEWEST_FIRST}",
-    Entity.PULL_REQUESTS: f"/pulls?{_NEWEST_FIRST}",
+    Entity.ISSUES: f"/issues?{NEWEST_FIRST}",
+    Entity.PULL_REQUESTS: f"/pulls?{NEWEST_FIRST}",
     Entity.COMMITS: "/commits?",
 }
 _PARSERS: Final[dict[Entity, Callable[[object], ContentRow]]] = {
     Entity.ISSUES: parse_issue,
     Entity.PULL_REQUESTS: parse_pull_request,
     Entity.COMMITS: parse_commit,
+}
+_ONE: Final = {Entity.ISSUES: "issues", Entity.PULL_REQUESTS: "pulls"}
+_ITEMS: Final[dict[Entity, Callable[[object], IssueRow | PullRequestRow]]] = {
+    Entity.ISSUES: parse_issue,
+    Entity.PULL_REQUESTS: parse_pull_request,
 }
 
 
@@ -58,34 +66,67 @@ class _Page:
     next_url: str | None
 
 
+class _Stumbles:
+    """How often GitHub itself failed in a row, one repository after the other."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def none(self) -> None:
+        """All went well."""
+        self._count = 0
+
+    def note(self, error: GitHubError) -> None:
+        """One repository failed; raises the error when it is not the repository's any more."""
+        self._count = self._count + 1 if isinstance(error, ServerError) else 0
+        if self._count >= _GIVE_UP_AFTER:
+            raise error
+
+
 class RestReader:
     """What repositories hold, through REST: a request for each hundred items of each list."""
 
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
+    def overview(
+        self, repositories: Iterable[tuple[str, str]], *, details: bool = True
+    ) -> Iterator[RepositoryOverview | Failure]:
+        """As `GraphQLReader.overview`, for pairs of node id and full name, in their order.
+
+        Takes 4 to 8 requests for each repository, see `read_overview`. What concerns one repository
+        becomes a `Failure`; raises every other `GitHubError`, and GitHub's own failures once they
+        have hit five repositories in a row.
+        """
+        stumbles = _Stumbles()
+        for node_id, full_name in dict.fromkeys(repositories):
+            found: RepositoryOverview | Failure
+            try:
+                found = read_overview(self._client, node_id, full_name, details=details)
+                stumbles.none()
+            except OWN as error:
+                stumbles.note(error)
+                found = Failure(node_id=node_id, error=error)
+            yield found
+
     def contents(self, work: Iterable[Reading]) -> Iterator[ContentPage | Failure]:
         """As `GraphQLReader.contents`, in the order of the work.
 
-        Lists are read newest first: what changes meanwhile moves to the front, so that it may come
-        twice, and nothing that did not change is skipped.
+        Issues and pull requests are read newest first: what changes meanwhile moves to the front,
+        so that it may come twice, and nothing that did not change is skipped. Commits are the
+        history of one commit: that of the reading, or the one that its first page begins with.
         """
-        stumbles = 0
+        stumbles = _Stumbles()
         for reading in work:
             if reading.wanted == 0:
                 yield ContentPage(reading=reading, rows=(), total=0)
                 continue
             try:
                 yield from self._pages(reading)
-                stumbles = 0
-            except _OWN as error:
-                stumbles = stumbles + 1 if isinstance(error, ServerError) else 0
-                if stumbles >= _GIVE_UP_AFTER:
-                    raise
-                if _is_nothing(reading, error):
-                    yield ContentPage(reading=reading, rows=(), total=0)
-                else:
-                    yield Failure(node_id=reading.node_id, error=error, reading=reading)
+                stumbles.none()
+            except OWN as error:
+                stumbles.note(error)
+                yield Failure(node_id=reading.node_id, error=error, reading=reading)
 
     def languages(self, full_name: str) -> Languages:
         """Bytes by language of one repository (R5.4); any `GitHubError`."""
@@ -93,25 +134,88 @@ class RestReader:
         answer = self._client.ask(Request(url=url, parse=parse_object))
         return parse_languages(answer.value)
 
+    def fate(
+        self,
+        entity: Entity,
+        full_name: str,
+        number: int,
+        github_id: int,
+        *,
+        repository_id: int | None = None,
+    ) -> Fate:
+        """What became of an issue or pull request that a whole list lacked, for one request.
+
+        Deleted is what GitHub says is gone (404, 410), or an issue that has become a pull request.
+        Whoever asks has to know that the repository itself is within reach, and that its name is
+        still its own: 404 would be said as well where either has changed. With `repository_id` the
+        name does not matter. Raises every `GitHubError` that is not about the item: a refused
+        credential, a limit, a suspension, a retired API version, no network.
+        """
+        path = repository_path(full_name)
+        if repository_id is not None:
+            path = f"/repositories/{int(repository_id)}"
+        url = self._client.transport.url(f"{path}/{_ONE[entity]}/{int(number)}")
+        try:
+            item = self._client.ask(Request(url=url, parse=parse_object)).value or {}
+            return _fate_of(item, entity, full_name, number, github_id)
+        except InvalidRecord as problem:
+            unreadable = ServerError(status=200, detail=f"the item lacks {problem.field}")
+            return Fate(kind=FateKind.UNKNOWN, error=unreadable)
+        except OWN as error:
+            gone = error.is_evidence_of_absence
+            return Fate(kind=FateKind.DELETED if gone else FateKind.UNKNOWN, error=error)
+        except NetworkError as error:
+            if error.status is None or error.retryable:
+                raise
+            return Fate(kind=FateKind.UNKNOWN, error=error)  # a redirect that is not followed
+
     def _pages(self, reading: Reading) -> Iterator[ContentPage]:
         url: str | None = self._client.transport.url(_path(reading))
-        seen = 0
+        head = reading.head if reading.entity is Entity.COMMITS else None
+        seen, is_first = 0, True
         while url is not None:
-            page = self._get(url)
+            page = self._page(url, reading, head, is_first=is_first)
+            if page is None:
+                yield ContentPage(reading=reading, rows=(), total=0)
+                return
             items, url = page.items, page.next_url
-            left = None if reading.limit is None else reading.limit - seen
             if reading.entity is Entity.ISSUES:
                 items = [item for item in items if not is_pull_request(item)]
+            elif reading.entity is Entity.COMMITS:
+                head = head or (_sha_of(items) if is_first else None)
+                url = _pinned(url, head) if url and head else url
+            left = None if reading.limit is None else reading.limit - seen
             seen += len(items)
             rows, bad = parse_each(items[:left], _PARSERS[reading.entity])
             kept = since_kept(reading, rows)
+            total = seen if url is None and _is_whole(reading, head, is_first=is_first) else None
             at_end = len(kept) < len(rows) or not page.items
             if at_end or (reading.limit is not None and seen >= reading.limit):
                 url = None
-            yield ContentPage(reading=reading, rows=kept, bad=bad, more=url is not None)
+            yield ContentPage(
+                reading=reading,
+                rows=kept,
+                bad=bad,
+                more=url is not None,
+                total=total,
+                head_oid=head,
+            )
+            is_first = False
 
-    def _get(self, url: str) -> _Page:
-        answer = self._client.ask(Request(url=url, parse=parse_list))
+    def _page(
+        self, url: str, reading: Reading, head: str | None, *, is_first: bool
+    ) -> _Page | None:
+        """One page; None where GitHub says that there is nothing at all."""
+        try:
+            answer = self._client.ask(Request(url=url, parse=parse_list))
+        except OWN as error:
+            # Once there was a page, "nothing" would make a part look like the whole.
+            if is_first and _is_nothing(reading, error):
+                return None
+            if head is not None and isinstance(error, NotFound):
+                # GitHub forgets commits that a forced push left behind; the repository is there.
+                raise NotFound(status=error.status, detail=error.detail) from None
+            raise
         return _Page(answer.value or [], answer.links.next)
 
 
@@ -119,7 +223,28 @@ def _path(reading: Reading) -> str:
     path = f"{repository_path(reading.full_name)}{_PATHS[reading.entity]}&per_page={PER_PAGE}"
     if reading.entity is Entity.ISSUES and reading.since is not None:
         path += f"&since={quote(rfc3339(reading.since), safe='')}"
+    if reading.entity is Entity.COMMITS and reading.head is not None:
+        path += f"&sha={quote(reading.head, safe='')}"
     return path.replace("?&", "?")
+
+
+def _pinned(url: str, head: str) -> str:
+    """The address of a further page, of the history of that commit."""
+    parts = urlsplit(url)
+    query = [each for each in parse_qsl(parts.query, keep_blank_values=True) if each[0] != "sha"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("sha", head)])))
+
+
+def _sha_of(items: list[Any]) -> str | None:
+    sha = items[0].get("sha") if items and is_mapping(items[0]) else None
+    return sha if is_sha(sha) else None
+
+
+def _is_whole(reading: Reading, head: str | None, *, is_first: bool) -> bool:
+    """Whether what was read up to the last page is the list as it was at one moment."""
+    if reading.entity is Entity.ISSUES and reading.since is not None:
+        return False
+    return is_first or head is not None
 
 
 def _is_nothing(reading: Reading, error: GitHubError) -> bool:
@@ -130,4 +255,38 @@ def _is_nothing(reading: Reading, error: GitHubError) -> bool:
     """
     if reading.entity is Entity.COMMITS:
         return error.status == 409
-    return isinstance(error, Gone) and "disabled" in error.detail.lower()
+    return is_switched_off(error)
+
+
+# -- what became of one item -----------------------------------------------------------------------
+
+
+def _fate_of(
+    item: Mapping[str, Any], entity: Entity, full_name: str, number: int, github_id: int
+) -> Fate:
+    """What an item that came instead, or is the one itself, tells; raises `InvalidRecord`.
+
+    Numbers are never used again: another item under the number in the same repository means that
+    the name is that of another repository by now, which says nothing about the one looked for.
+    """
+    is_other_kind = entity is Entity.ISSUES and is_pull_request(item)
+    if item.get("id") == github_id:
+        if is_other_kind:
+            return Fate(kind=FateKind.DELETED)
+        return Fate(kind=FateKind.PRESENT, row=_ITEMS[entity](item))
+    where = _repository_of(item)
+    is_elsewhere = where is not None and where.lower() != full_name.lower()
+    if is_other_kind or not (is_elsewhere or item.get("number") != number):
+        return Fate(kind=FateKind.UNKNOWN)
+    rows, _ = parse_each([item], _ITEMS[entity])
+    return Fate(kind=FateKind.TRANSFERRED, row=rows[0] if rows else None, full_name=where)
+
+
+def _repository_of(item: Mapping[str, Any]) -> str | None:
+    """`owner/name` of the repository that an issue or pull request is in."""
+    base = item.get("base")
+    repository = base.get("repo") if is_mapping(base) else None
+    if is_mapping(repository):
+        return some_text(repository.get("full_name"))
+    parts = (some_text(item.get("repository_url")) or "").rstrip("/").split("/")
+    return "/".join(parts[-2:]) if len(parts) > 2 else None

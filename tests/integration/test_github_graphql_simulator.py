@@ -183,14 +183,53 @@ def test_a_window_holds_what_was_updated_in_it_by_both_ways(office: Office) -> N
 
 
 @pytest.mark.spec("R4.4", "R5.6")
-@pytest.mark.parametrize("kind", ["status", "truncated", "secondary_limit"])
-def test_what_goes_wrong_once_loses_nothing(office: Office, kind: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("status", {"status": 502}),
+        ("truncated", {}),
+        ("secondary_limit", {}),
+        ("node_limit", {}),
+        ("query_timeout", {"status": 200}),
+        ("query_timeout", {"status": 502}),
+        ("query_timeout", {"status": 504, "html": True}),
+        ("partial", {"record": 0}),
+        ("partial", {"record": 3}),
+    ],
+)
+def test_what_goes_wrong_once_loses_nothing(
+    office: Office, kind: Any, more: dict[str, Any]
+) -> None:
     rows = office.repositories()
     work = work_of(rows, office.overview(rows))
     whole = collect(office.reader.contents(work))
-    office.sim.faults.add(Fault(kind=kind, path_regex="/graphql", times=2, status=502))
+    office.sim.faults.add(Fault(kind=kind, path_regex="/graphql", times=2, **more))
     if kind == "secondary_limit":
         with pytest.raises(RateLimited):
             list(office.reader.contents(work))
+        office.sim.faults.clear()
         return
     assert collect(office.reader.contents(work)) == whole
+    assert not office.sim.faults.pending()
+
+
+@pytest.mark.spec("R4.4", "R5.6")
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("status", {"status": 502}),
+        ("query_timeout", {"status": 200}),
+        ("query_timeout", {"status": 504}),
+        ("partial", {"record": 0}),
+        ("partial", {"record": 40}),
+    ],
+)
+def test_what_goes_wrong_once_loses_no_overview(
+    office: Office, kind: Any, more: dict[str, Any]
+) -> None:
+    rows = office.repositories()
+    whole = {look.node_id: look for look in office.overview(rows)}
+    assert whole.keys() == rows.keys()
+    office.sim.faults.add(Fault(kind=kind, path_regex="/graphql", times=2, **more))
+    assert {look.node_id: look for look in office.overview(rows)} == whole
+    assert not office.sim.faults.pending()

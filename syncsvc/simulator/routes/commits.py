@@ -120,9 +120,14 @@ def _filled(context: Context, repository: Repository) -> Content:
 
 
 def _history(content: Content, ref: str) -> list[Commit]:
-    """From a branch's head or a commit backwards; Refusal 404 for neither."""
+    """From a branch's head or a commit backwards; Refusal 404 for neither.
+
+    A head that a forced push replaced is in no branch any more, but GitHub still has it.
+    """
     if ref in content.branches:
         return content.history(ref)
+    if ref in content.dropped:
+        return list(reversed(content.dropped[ref]))
     head = content.commit(ref)
     if head is None:
         raise not_found()
