@@ -1,4 +1,4 @@
-"""The bare loop that everything is measured against: fetch the pages, parse, one upsert. Nothing else.
+"""The bare loop that the repository list is measured against: fetch the pages, parse, one upsert.
 
 It knows neither Django nor the product: no budget, no retry, no comparison, no evidence. It runs as
 a process of its own, so that its peak of memory is its own.
@@ -7,7 +7,8 @@ a process of its own, so that its peak of memory is its own.
 import os
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jwt
 import orjson
@@ -17,21 +18,36 @@ import requests
 from tests.bench.probe import Probe
 
 PER_PAGE = 100
-COLUMNS = (
-    "github_id", "node_id", "owner", "owner_id", "name", "description", "visibility", "archived",
-    "disabled", "fork", "default_branch", "language", "topics", "stars", "forks", "open_issues",
-    "size", "homepage", "license", "github_created_at", "github_updated_at", "pushed_at",
-    "status", "installation_id",
+
+
+class Target(NamedTuple):
+    """Where rows go: a twin of one of the product's tables. `constants` are SQL."""
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    constants: Mapping[str, str]
+
+
+#: The product's own bookkeeping is filled with constants: the tables are the same.
+WRITTEN = {"last_written_at": "now()", "changed_by": "'bench'"}
+REPOSITORIES = Target(
+    "bench_repository",
+    ("github_id",),
+    (
+        "github_id", "node_id", "owner", "owner_id", "name", "description", "visibility", "archived",
+        "disabled", "fork", "default_branch", "language", "topics", "stars", "forks", "open_issues",
+        "size", "homepage", "license", "github_created_at", "github_updated_at", "pushed_at",
+        "status", "installation_id",
+    ),
+    {
+        "name_is_current": "true",
+        "automations_allowed": "true",
+        "version": "1",
+        "created_at": "now()",
+        **WRITTEN,
+    },
 )  # fmt: skip
-#: The product's own bookkeeping, filled with constants: the table is the same.
-CONSTANTS = {
-    "name_is_current": "true",
-    "automations_allowed": "true",
-    "version": "1",
-    "changed_by": "'bench'",
-    "last_written_at": "now()",
-    "created_at": "now()",
-}
 
 
 def fetch(session: requests.Session, url: str) -> list[dict[str, Any]]:
@@ -76,15 +92,20 @@ def pick(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def upsert(connection: psycopg.Connection[Any], table: str, rows: list[dict[str, Any]]) -> None:
+def upsert(connection: psycopg.Connection[Any], target: Target, rows: list[dict[str, Any]]) -> None:
     """Every row in one statement and one transaction; what is there is overwritten."""
-    names = ", ".join((*COLUMNS, *CONSTANTS))
-    values = ", ".join((*(f"w.{name}" for name in COLUMNS), *CONSTANTS.values()))
-    updates = ", ".join(f"{name} = excluded.{name}" for name in (*COLUMNS[1:], *CONSTANTS))
+    if not rows:
+        return
+    table, columns, constants = target.table, target.columns, target.constants
+    names = ", ".join((*columns, *constants))
+    values = ", ".join((*(f"w.{name}" for name in columns), *constants.values()))
+    updates = ", ".join(
+        f"{name} = excluded.{name}" for name in (*columns, *constants) if name not in target.key
+    )
     connection.execute(
         f"INSERT INTO {table} ({names}) SELECT {values} "
         f"FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb) AS w "
-        f"ON CONFLICT (github_id) DO UPDATE SET {updates}".encode(),
+        f"ON CONFLICT ({', '.join(target.key)}) DO UPDATE SET {updates}".encode(),
         [orjson.dumps(rows).decode()],
     )
     connection.commit()
@@ -106,13 +127,13 @@ def installation_token(session: requests.Session, url: str) -> str:
 
 def main(token: str | None) -> None:
     """Measures one pass. With `token`, the one that an earlier pass got is used again."""
-    url, table = os.environ["GITHUB_API_URL"], os.environ["BENCH_TABLE"]
+    url = os.environ["GITHUB_API_URL"]
     with requests.Session() as session, psycopg.connect(os.environ["BENCH_DSN"]) as connection:
         session.headers["User-Agent"] = "bare-loop"
         with Probe(url) as probe:
             token = token or installation_token(session, url)
             session.headers["Authorization"] = f"Bearer {token}"
-            upsert(connection, table, fetch(session, url))
+            upsert(connection, REPOSITORIES, fetch(session, url))
     probe.report(token=token)
 
 

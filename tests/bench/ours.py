@@ -1,6 +1,6 @@
 """The product's own way: a job is claimed, and the conductor runs it. Measured from claim to end.
 
-Runs as a process of its own: `python -m tests.bench.ours first|again`.
+Runs as a process of its own: `python -m tests.bench.ours first|again MODE`.
 """
 
 import os
@@ -14,7 +14,11 @@ from django.db import connection
 
 from tests.bench.probe import Probe
 
-MIRROR = "syncsvc_repository"
+#: What people call the mirror, and what a run that finds nothing new leaves alone.
+MIRROR = frozenset(
+    f"syncsvc_{name}"
+    for name in ("repository", "issue", "pullrequest", "commit", "contentlist", "repositorymetric")
+)
 
 
 class Statements:
@@ -35,8 +39,8 @@ def rows_written() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def main(kind: str) -> None:
-    """Measures one run: the `first` one into an empty mirror, or one `again`."""
+def main(kind: str, mode: str) -> None:
+    """Measures one run in this mode: the `first` one into an empty mirror, or one `again`."""
     django.setup()
     connection.settings_dict["NAME"] = os.environ["BENCH_DATABASE"]
     from reconciliation import conductor  # noqa: PLC0415  (models need Django to be set up)
@@ -50,7 +54,7 @@ def main(kind: str) -> None:
         discovery.discover()
     installation = Installation.objects.get(github_id=os.environ["BENCH_INSTALLATION"])
     trigger = "initial" if kind == "first" else "cron"
-    decision = SyncService.request(installation.pk, trigger, ring=False)
+    decision = SyncService.request(installation.pk, trigger, mode=mode, ring=False)
     lease = jobs.claim(decision.job_id or "")
     if lease is None:
         raise SystemExit(f"There is no job to run: {decision}")
@@ -58,17 +62,20 @@ def main(kind: str) -> None:
     with connection.execute_wrapper(statements), Probe(settings.GITHUB_API_URL) as probe:
         job = conductor.execute(lease, last_attempt=True)
     if job.status != "succeeded":
-        raise SystemExit(f"The run ended {job.status}: {job.error}")
+        raise SystemExit(f"The run ended {job.status}: {job.error} {job.failures[:3]}")
     written = {table: rows - before.get(table, 0) for table, rows in rows_written().items()}
+    mirror = {table: rows for table, rows in written.items() if table in MIRROR and rows}
     probe.report(
         statements=statements.count,
-        rows=written.pop(MIRROR),
-        other_rows=sum(written.values()),
+        rows=sum(mirror.values()),
+        rows_by_table=mirror,
+        other_rows=sum(rows for table, rows in written.items() if table not in MIRROR),
         not_modified=job.api["not_modified"],
+        told_points=job.api["graphql_points"],
         phases_seconds=job.phases_seconds,
-        counts=job.counts["repositories"],
+        counts=job.counts,
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What a benchmark stands on: a database of its own, and the simulator in a process of its own.
+"""What a benchmark stands on: a folder, a database and processes of its own.
 
 Nothing of the operator's is touched: `.env` is not read, and whatever was made is removed again.
 """
@@ -10,21 +10,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
-ACCOUNT = "octo-simulated"
-BARE_TABLE = "bench_bare"
-READERS = 4
+#: Each table that the bare loops fill, and the product's table that it is a twin of.
+TWINS = {
+    "bench_repository": "syncsvc_repository",
+    "bench_issue": "syncsvc_issue",
+    "bench_pullrequest": "syncsvc_pullrequest",
+    "bench_commit": "syncsvc_commit",
+    "bench_repositorymetric": "syncsvc_repositorymetric",
+}
+#: So many of the newest commits of a repository are mirrored.
+COMMIT_LIMIT = 1000
 #: The operator's, and none of the benchmark's business; DATABASE_URL alone is used where it is set.
 _FOREIGN = ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "GITHUB_TOKEN", "GITHUB_OWNER")
 
@@ -44,6 +45,7 @@ def environment() -> Iterator[None]:
         "SYNC_EMBEDDED_FSYNC": "on",  # we commit more often than the bare loop: no flattery
         "SECRET_KEY": secrets.token_urlsafe(50),
         "FIELD_ENCRYPTION_KEYS": secrets.token_urlsafe(50),
+        "SYNC_COMMIT_LIMIT": str(COMMIT_LIMIT),
         "LOG_LEVEL": "WARNING",
     }
     try:
@@ -54,7 +56,7 @@ def environment() -> Iterator[None]:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """A migrated, empty database and beside the mirror's table its twin for the bare loop.
+    """A migrated, empty database and beside the mirror's tables their twins for the bare loops.
 
     Yields PostgreSQL's version; the children find the database through the environment.
     """
@@ -70,14 +72,14 @@ def database() -> Iterator[str]:
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE {BARE_TABLE} (LIKE syncsvc_repository INCLUDING ALL)")
+            for twin, table in TWINS.items():
+                cursor.execute(f"CREATE TABLE {twin} (LIKE {table} INCLUDING ALL)")
             cursor.execute("SHOW server_version")
             version = str(cursor.fetchone()[0])
         given = connection.get_connection_params()
         wanted = ("dbname", "user", "password", "host", "port")
         os.environ |= {
             "BENCH_DATABASE": name,
-            "BENCH_TABLE": BARE_TABLE,
             "BENCH_DSN": make_conninfo("", **{k: given[k] for k in wanted if given.get(k)}),
         }
         yield version
@@ -87,94 +89,24 @@ def database() -> Iterator[str]:
         embedded.release_postgres()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Simulated:
-    """The running simulator, seen from outside."""
-
-    url: str
-    installation: int
-
-    def truth(self) -> list[dict[str, Any]]:
-        """What a perfect mirror of the account holds."""
-        found = _ask(f"{self.url}/_simulator/truth?installation={ACCOUNT}")
-        rows: list[dict[str, Any]] = found[str(self.installation)]
-        return rows
-
-    def change(self, share: float) -> int:
-        """Changes that share of the repositories; returns how many."""
-        rows = self.truth()[:: round(1 / share)]
-        for row in rows:
-            arguments = {"repo": row["github_id"], "stars": row["stars"] + 1}
-            _ask(f"{self.url}/_simulator/mutate", {"name": "edit", "args": arguments})
-        return len(rows)
-
-    def pages_per_second(self, token: str, pages: int) -> float:
-        """How fast it can serve when nobody does anything with what it serves."""
-        shares = [range(start, pages, READERS) for start in range(READERS)]
-        readers = [threading.Thread(target=self._read, args=(token, share)) for share in shares]
-        before = time.perf_counter()
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        return pages / (time.perf_counter() - before)
-
-    def _read(self, token: str, numbers: range) -> None:
-        link = HTTPConnection(urlsplit(self.url).netloc)
-        headers = {"Authorization": f"Bearer {token}", "User-Agent": "bench"}
-        for number in numbers:
-            page = number % 100 + 1
-            link.request(
-                "GET", f"/installation/repositories?per_page=100&page={page}", headers=headers
-            )
-            link.getresponse().read()
-        link.close()
-
-
-@contextmanager
-def simulator(repositories: int, latency_ms: int) -> Iterator[Simulated]:
-    """Serves that many repositories; the children find it through the environment."""
-    command = [sys.executable, "manage.py", "simulate_github", "--json", "--port", "0"]
-    command += ["--repos", str(repositories), "--latency-ms", str(latency_ms)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line:
-            raise SystemExit("The simulator did not start.")
-        state = json.loads(line)
-        installation = next(x["id"] for x in state["installations"] if x["account"] == ACCOUNT)
-        os.environ |= {
-            "GITHUB_API_URL": state["url"],
-            "GITHUB_APP_ID": str(state["app_id"]),
-            "GITHUB_APP_PRIVATE_KEY": state["private_key_pem"],
-            "BENCH_INSTALLATION": str(installation),
-        }
-        simulated = Simulated(url=state["url"], installation=installation)
-        # Any number of repetitions fits into the hour; every other rule of GitHub's stays.
-        _ask(f"{simulated.url}/_simulator/limits", {"owner": installation, "limit": 1_000_000})
-        yield simulated
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def empty_bare_table() -> None:
+def empty_twins() -> None:
     """The bare loop's first pass begins like ours: with nothing."""
     from django.db import connection  # noqa: PLC0415
 
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {BARE_TABLE}")
+        cursor.execute(f"TRUNCATE {', '.join(TWINS)}")
 
 
-def differences(simulated: Simulated) -> int:
-    """Repositories of which mirror and simulator do not say the same, field by field."""
-    from syncsvc.models import Repository  # noqa: PLC0415
+def twin_rows() -> dict[str, int]:
+    """How many rows each twin holds."""
+    from django.db import connection  # noqa: PLC0415
 
-    truth = {row["github_id"]: row for row in simulated.truth()}
-    present = Repository.objects.filter(status__in=Repository.PRESENT)
-    fields = tuple(next(iter(truth.values()), {}))
-    mirror = {row["github_id"]: _plain(row) for row in present.values(*fields)}
-    return sum(truth.get(key) != mirror.get(key) for key in truth.keys() | mirror.keys())
+    with connection.cursor() as cursor:
+        found = {}
+        for twin in TWINS:
+            cursor.execute(f"SELECT count(*) FROM {twin}")
+            found[twin] = int(cursor.fetchone()[0])
+        return found
 
 
 def child(module: str, *arguments: str) -> dict[str, Any]:
@@ -187,14 +119,7 @@ def child(module: str, *arguments: str) -> dict[str, Any]:
     return figures
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else value
-        for name, value in row.items()
-    }
-
-
-def _ask(url: str, body: dict[str, Any] | None = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"})) as answer:
-        return json.load(answer)
+def say(text: str) -> None:
+    """Progress, for whoever waits."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
