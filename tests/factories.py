@@ -1,6 +1,6 @@
 """How tests make rows: each factory gives a valid row, named arguments say what a test is about."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import factory
@@ -22,6 +22,11 @@ from syncsvc.models import (
 )
 
 PASSWORD = "correct horse battery staple"
+
+
+def _now() -> datetime:
+    """The present, also where a test replaced `clock.now` after this module was imported."""
+    return clock.now()
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -83,7 +88,7 @@ class RepositoryFactory(DjangoModelFactory[Repository]):
     github_created_at = factory.LazyFunction(lambda: clock.now() - timedelta(days=400))
     github_updated_at = factory.LazyFunction(lambda: clock.now() - timedelta(days=1))
     pushed_at = factory.LazyFunction(lambda: clock.now() - timedelta(days=1))
-    last_written_at = factory.LazyFunction(clock.now)
+    last_written_at = factory.LazyFunction(_now)
     changed_by = SyncJob.Trigger.INITIAL
 
 
@@ -132,7 +137,7 @@ class RateBudgetFactory(DjangoModelFactory[RateBudget]):
     remaining = 4_800
     used = 200
     reset_at = factory.LazyFunction(lambda: clock.now() + timedelta(minutes=40))
-    observed_at = factory.LazyFunction(clock.now)
+    observed_at = factory.LazyFunction(_now)
 
 
 class ItemFactory(DjangoModelFactory[Any]):
@@ -142,7 +147,7 @@ class ItemFactory(DjangoModelFactory[Any]):
         abstract = True
 
     class Params:
-        gone = factory.Trait(removed_at=factory.LazyFunction(clock.now), removal="deleted")
+        gone = factory.Trait(removed_at=factory.LazyFunction(_now), removal="deleted")
 
     repository = factory.SubFactory(RepositoryFactory)
     number = factory.Sequence(lambda n: 1 + n)
@@ -151,7 +156,7 @@ class ItemFactory(DjangoModelFactory[Any]):
     author = "octocat"
     github_created_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
     github_updated_at = factory.SelfAttribute("github_created_at")
-    last_written_at = factory.LazyFunction(clock.now)
+    last_written_at = factory.LazyFunction(_now)
     changed_by = SyncJob.Trigger.INITIAL
 
 
@@ -168,7 +173,7 @@ class IssueFactory(ItemFactory):
         closed = factory.Trait(
             github_state="closed",
             state_reason="completed",
-            closed_at=factory.LazyFunction(clock.now),
+            closed_at=factory.LazyFunction(_now),
         )
 
     github_id = factory.Sequence(lambda n: 3_000_000_000 + n)
@@ -197,7 +202,7 @@ class PullRequestFactory(ItemFactory):
         was_merged = factory.Trait(
             state="closed",
             merged=True,
-            merged_at=factory.LazyFunction(clock.now),
+            merged_at=factory.LazyFunction(_now),
             closed_at=factory.SelfAttribute("merged_at"),
             merge_commit_sha="f" * 40,
         )
@@ -217,7 +222,7 @@ class CommitFactory(DjangoModelFactory[Commit]):
         model = Commit
 
     class Params:
-        gone = factory.Trait(dropped_at=factory.LazyFunction(clock.now))
+        gone = factory.Trait(dropped_at=factory.LazyFunction(_now))
 
     repository = factory.SubFactory(RepositoryFactory)
     sha = factory.Sequence(lambda n: f"{n + 1:040x}")
@@ -228,7 +233,7 @@ class CommitFactory(DjangoModelFactory[Commit]):
     authored_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
     committed_at = factory.SelfAttribute("authored_at")
     message = factory.LazyAttribute(lambda row: f"Change {row.sha[-4:]}")
-    last_written_at = factory.LazyFunction(clock.now)
+    last_written_at = factory.LazyFunction(_now)
     changed_by = SyncJob.Trigger.INITIAL
 
 
@@ -261,4 +266,4 @@ class RepositoryMetricFactory(DjangoModelFactory[RepositoryMetric]):
     has_ci = True
     has_tests = None
     last_commit_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
-    last_written_at = factory.LazyFunction(clock.now)
+    last_written_at = factory.LazyFunction(_now)

@@ -1,13 +1,12 @@
 """Filters and orders of the lists. A wrong value or an unknown name is an error that names it: a list
 that silently ignored its filter would be taken for the answer to the question."""
 
-from typing import Any
+from typing import Any, Final
 
 import django_filters
 from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import BaseFilterBackend
@@ -15,11 +14,12 @@ from rest_framework.request import Request
 
 from syncsvc.models import Repository, SyncJob
 
+LARGEST_ID: Final = 2**63 - 1
 PAGING = frozenset({"cursor", "page_size"})
 
 
 class StrictFilters(DjangoFilterBackend):
-    """django-filter's filters, and no other query parameter."""
+    """django-filter's filters, each once, and no other query parameter."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         """The rows that match."""
@@ -31,6 +31,9 @@ class StrictFilters(DjangoFilterBackend):
         if unknown:
             sentence = f"There is no such parameter. There are: {', '.join(sorted(known))}."
             raise ValidationError({name: [sentence] for name in unknown})
+        repeated = [name for name, values in request.query_params.lists() if len(values) > 1]
+        if repeated:
+            raise ValidationError({name: ["Give this parameter once."] for name in repeated})
         return super().filter_queryset(request, queryset, view)
 
 
@@ -71,13 +74,22 @@ class Orderings(BaseFilterBackend):
         ]
 
 
-class WholeNumberFilter(django_filters.NumberFilter):
-    """A number without a fraction."""
+def _describe(parameter: Any, kind: str, label: str | None) -> None:
+    """Tells the OpenAPI schema the type of a filter, which drf-spectacular cannot guess."""
+    schema = {"type": kind} | ({"description": label} if label else {})
+    extend_schema_field(schema)(parameter)
+
+
+class IdFilter(django_filters.NumberFilter):
+    """One of our ids: a whole number that a row could have."""
 
     field_class = forms.IntegerField  # type: ignore[assignment]
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=LARGEST_ID, **options)
+        _describe(self, "integer", options.get("label"))
 
-@extend_schema_field(OpenApiTypes.BOOL)
+
 class TrueOrFalseFilter(django_filters.TypedChoiceFilter):
     """`true` or `false`; django-filter's own takes every other word for "no filter"."""
 
@@ -87,12 +99,13 @@ class TrueOrFalseFilter(django_filters.TypedChoiceFilter):
             coerce=lambda value: value == "true",
             **options,
         )
+        _describe(self, "boolean", options.get("label"))
 
 
 class RepositoryFilters(django_filters.FilterSet):
     """How the list of repositories can be narrowed."""
 
-    installation = WholeNumberFilter(field_name="installation_id")
+    installation = IdFilter(field_name="installation_id")
     status = django_filters.ChoiceFilter(choices=Repository.Status.choices)
     archived = TrueOrFalseFilter()
     visibility = django_filters.ChoiceFilter(choices=Repository.Visibility.choices)
@@ -110,7 +123,7 @@ class RepositoryFilters(django_filters.FilterSet):
 class JobFilters(django_filters.FilterSet):
     """How the list of jobs can be narrowed."""
 
-    installation = WholeNumberFilter(field_name="installation_id")
+    installation = IdFilter(field_name="installation_id")
     status = django_filters.ChoiceFilter(choices=SyncJob.Status.choices)
     trigger = django_filters.ChoiceFilter(choices=SyncJob.Trigger.choices)
     mode = django_filters.ChoiceFilter(choices=SyncJob.Mode.choices)

@@ -149,6 +149,17 @@ class RepositorySerializer(serializers.ModelSerializer[Repository]):
     full_name = serializers.CharField(read_only=True)
     automations_enabled = serializers.BooleanField(read_only=True)
     topics = serializers.ListField(child=serializers.CharField(), read_only=True)
+    commit_count = serializers.IntegerField(
+        read_only=True,
+        allow_null=True,
+        help_text="Commits of the default branch, all of them, also where only the newest are "
+        "mirrored; null before they were first counted.",
+    )
+    head_sha = serializers.CharField(
+        read_only=True,
+        allow_null=True,
+        help_text="The newest commit of the default branch when its commits were last read.",
+    )
     last_synced_at = serializers.DateTimeField(read_only=True)
 
     class Meta:
@@ -176,6 +187,8 @@ class RepositorySerializer(serializers.ModelSerializer[Repository]):
             "size",
             "homepage",
             "license",
+            "commit_count",
+            "head_sha",
             "pushed_at",
             "github_created_at",
             "github_updated_at",

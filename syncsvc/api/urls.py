@@ -4,12 +4,16 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
-from syncsvc.api import views
+from syncsvc.api import contents, views
 
 router = SimpleRouter(use_regex_path=False)
 router.register("installations", views.InstallationView, basename="installation")
 router.register("jobs", views.JobView, basename="job")
 router.register("repositories", views.RepositoryView, basename="repository")
+router.register("issues", contents.IssueView, basename="issue")
+router.register("pull-requests", contents.PullRequestView, basename="pull-request")
+router.register("commits", contents.CommitView, basename="commit")
+router.register("repository-metrics", contents.MetricView, basename="repository-metric")
 
 v1: list[URLPattern | URLResolver] = [
     path("auth/token/", views.TokenView.as_view(), name="token"),

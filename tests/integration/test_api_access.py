@@ -13,8 +13,12 @@ from rest_framework.throttling import UserRateThrottle
 from syncsvc.models import Installation
 from tests.factories import (
     PASSWORD,
+    CommitFactory,
     InstallationFactory,
+    IssueFactory,
+    PullRequestFactory,
     RepositoryFactory,
+    RepositoryMetricFactory,
     SyncJobFactory,
     UserFactory,
 )
@@ -23,12 +27,23 @@ from tests.people_support import PROBLEM, api, browser, member_of, staff
 pytestmark = pytest.mark.django_db
 
 LISTS = ["installations", "jobs", "repositories"]
+CONTENTS: dict[str, Any] = {
+    "issues": IssueFactory,
+    "pull-requests": PullRequestFactory,
+    "commits": CommitFactory,
+    "repository-metrics": RepositoryMetricFactory,
+}
 
 
 def addresses(installation: Installation) -> list[str]:
     repository = RepositoryFactory.create(installation=installation)
     job = SyncJobFactory.create(installation=installation)
+    contents = [
+        f"/api/v1/{name}/{maker.create(repository=repository).pk}/"
+        for name, maker in CONTENTS.items()
+    ]
     return [
+        *contents,
         f"/api/v1/installations/{installation.pk}/",
         f"/api/v1/installations/{installation.pk}/status/",
         f"/api/v1/jobs/{job.pk}/",
@@ -37,7 +52,7 @@ def addresses(installation: Installation) -> list[str]:
 
 
 @pytest.mark.spec("R19.2")
-@pytest.mark.parametrize("path", [*LISTS, "installations/1"])
+@pytest.mark.parametrize("path", [*LISTS, *CONTENTS, "installations/1", "issues/1"])
 def test_a_stranger_is_asked_to_authenticate(path: str) -> None:
     response = api().get(f"/api/v1/{path}/")
     assert response.status_code == 401
@@ -50,11 +65,14 @@ def test_a_stranger_is_asked_to_authenticate(path: str) -> None:
 def test_a_member_sees_their_own_installation_and_no_other() -> None:
     mine, other = InstallationFactory.create(), InstallationFactory.create()
     client = api(member_of(mine))
-    assert [client.get(path).status_code for path in addresses(mine)] == [200] * 4
-    assert [client.get(path).status_code for path in addresses(other)] == [404] * 4
+    assert [client.get(path).status_code for path in addresses(mine)] == [200] * 8
+    assert [client.get(path).status_code for path in addresses(other)] == [404] * 8
     for name in LISTS:
         rows = client.get(f"/api/v1/{name}/").json()["results"]
         assert {row.get("installation", row["id"]) for row in rows} == {mine.pk}
+    for name in CONTENTS:
+        rows = client.get(f"/api/v1/{name}/").json()["results"]
+        assert [row["repository_full_name"].split("/")[0] for row in rows] == [mine.account_login]
 
 
 @pytest.mark.spec("R19.2")
@@ -120,7 +138,10 @@ def test_an_unknown_address_is_a_problem_not_a_page(path: str) -> None:
 
 
 @pytest.mark.spec("R19.1")
-@pytest.mark.parametrize("path", ["installations/99999999999999999999/", "repositories/0/"])
+@pytest.mark.parametrize(
+    "path",
+    ["installations/99999999999999999999/", "repositories/0/", "issues/99999999999999999999/"],
+)
 def test_a_number_that_nothing_has_is_404(path: str) -> None:
     assert api(staff()).get(f"/api/v1/{path}").status_code == 404
 
@@ -171,6 +192,8 @@ def test_the_schema_is_valid_openapi_3_1_and_comes_without_a_warning() -> None:
     schema = json.loads(text.getvalue())
     assert schema["openapi"].startswith("3.1")
     assert "/api/v1/installations/{id}/sync/" in schema["paths"]
+    for name in CONTENTS:
+        assert {f"/api/v1/{name}/", f"/api/v1/{name}/{{id}}/"} <= set(schema["paths"])
     for operations in schema["paths"].values():
         for operation in operations.values():
             assert PROBLEM in operation["responses"]["default"]["content"]

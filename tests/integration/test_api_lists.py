@@ -9,7 +9,16 @@ from pytest_django import DjangoAssertNumQueries
 
 from syncsvc import clock
 from syncsvc.models import Installation, Repository
-from tests.factories import InstallationFactory, RepositoryFactory, SyncJobFactory
+from tests.factories import (
+    CommitFactory,
+    ContentListFactory,
+    InstallationFactory,
+    IssueFactory,
+    PullRequestFactory,
+    RepositoryFactory,
+    RepositoryMetricFactory,
+    SyncJobFactory,
+)
 from tests.people_support import PROBLEM, api, member_of, staff
 
 pytestmark = pytest.mark.django_db
@@ -21,13 +30,41 @@ FIELDS = {
     "requested_by created_at started_at finished_at",
     "repositories": "id github_id node_id installation full_name name owner description visibility "
     "archived disabled fork status default_branch language topics stars forks open_issues size "
-    "homepage license pushed_at github_created_at github_updated_at last_synced_at changed_by "
-    "automations_enabled",
+    "homepage license commit_count head_sha pushed_at github_created_at github_updated_at "
+    "last_synced_at changed_by automations_enabled",
+    "issues": "id github_id node_id label number repository repository_full_name title body state "
+    "github_state state_reason author assignees labels severity sla_hours due_at breached "
+    "priority_score is_blocker github_created_at github_updated_at closed_at removed_at removal "
+    "changed_by last_written_at",
+    "pull-requests": "id github_id node_id number repository repository_full_name title body state "
+    "draft merged merged_at author assignees labels base_ref head_ref head_sha merge_commit_sha "
+    "github_created_at github_updated_at closed_at removed_at removal changed_by last_written_at",
+    "commits": "id sha repository repository_full_name author_login author_name authored_at "
+    "committed_at message dropped_at changed_by last_written_at",
+    "repository-metrics": "id repository repository_full_name date commits contributors "
+    "lines_of_code languages tech_stack health_score open_issues stars has_ci has_tests "
+    "last_commit_at",
 }
+
+
+def of_repository(factory: Any) -> Callable[..., Any]:
+    """Makes a row of a new repository, of `installation` where that is given."""
+
+    def make(**values: Any) -> Any:
+        values = {f"repository__{name}": value for name, value in values.items()}
+        return factory.create(**values)
+
+    return make
+
+
 MAKERS: dict[str, Callable[..., Any]] = {
     "installations": InstallationFactory.create,
     "jobs": SyncJobFactory.create,
     "repositories": RepositoryFactory.create,
+    "issues": of_repository(IssueFactory),
+    "pull-requests": of_repository(PullRequestFactory),
+    "commits": of_repository(CommitFactory),
+    "repository-metrics": of_repository(RepositoryMetricFactory),
 }
 
 
@@ -115,11 +152,16 @@ def test_jobs_are_narrowed_by_each_filter() -> None:
         ("repositories/?visibility=secret", "visibility"),
         ("repositories/?installation=acme", "installation"),
         ("repositories/?installation=1.5", "installation"),
+        ("repositories/?installation=0", "installation"),
+        ("repositories/?installation=99999999999999999999", "installation"),
+        (f"repositories/?installation={'9' * 5000}", "installation"),
         ("repositories/?q=%00", "q"),
+        ("repositories/?q=a&q=b", "q"),
         ("repositories/?ordering=colour", "ordering"),
         ("repositories/?archive=true", "archive"),
         ("repositories/?page_size=0", "page_size"),
         ("repositories/?page_size=501", "page_size"),
+        (f"repositories/?page_size={'9' * 5000}", "page_size"),
         ("repositories/?cursor=nonsense", "cursor"),
         ("jobs/?cursor=cD1ub3RhdGltZQ==", "cursor"),
         ("jobs/?trigger=boredom", "trigger"),
@@ -182,6 +224,23 @@ def test_a_repository_was_last_synced_when_its_account_was_last_listed() -> None
     assert synced(mine, last_written_at=before, missing_since=before) == before.isoformat()
     assert synced(mine, last_written_at=before, name_is_current=False) == before.isoformat()
     assert synced(InstallationFactory.create(), last_written_at=before) == before.isoformat()
+
+
+@pytest.mark.spec("R5.3")
+def test_a_repository_says_how_many_commits_it_has_once_they_were_counted() -> None:
+    row = RepositoryFactory.create()
+    client = api(staff())
+
+    def shown() -> tuple[int | None, str | None]:
+        found = client.get(f"/api/v1/repositories/{row.pk}/").json()
+        return found["commit_count"], found["head_sha"]
+
+    assert shown() == (None, None)
+    ContentListFactory.create(repository=row, entity="issues", count=3)
+    ContentListFactory.create()
+    assert shown() == (None, None)
+    ContentListFactory.create(repository=row, count=12_345, head_sha="a" * 40)
+    assert shown() == (12_345, "a" * 40)
 
 
 @pytest.mark.spec("R3.7")
