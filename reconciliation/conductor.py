@@ -17,6 +17,7 @@ from django.db import DatabaseError, DataError, IntegrityError
 from django.db import connection as database
 
 from reconciliation import evidence, verification
+from reconciliation.contents import read_contents
 from reconciliation.diff import Doubt, Evidence, compare, compare_absent
 from reconciliation.run import Run
 from syncsvc import connect, discovery, mirror, scheduling
@@ -115,9 +116,13 @@ def _give_up(run: Run, category: str, what: str, last_attempt: bool) -> None:
 
 def _conduct(run: Run) -> None:
     if run.job.mode == SyncJob.Mode.REPO:
-        _read_one(run)
-    else:
-        _read_list(run)
+        github_id = _read_one(run)
+        if github_id is not None:
+            read_contents(run, github_id)
+        return
+    _read_list(run)
+    if run.job.mode != SyncJob.Mode.RECONCILE:
+        read_contents(run)
 
 
 # --- the repository list --------------------------------------------------------------------------
@@ -326,7 +331,8 @@ def _settle_absent(run: Run) -> None:
 # --- one repository -------------------------------------------------------------------------------
 
 
-def _read_one(run: Run) -> None:
+def _read_one(run: Run) -> int | None:
+    """Returns GitHub's id of the repository that the name stands for, if it is there."""
     owner, _, name = run.job.repository.partition("/")
     run.lease.progress("reading one repository", 0, 1, run.job.repository)
     known = mirror.read_named(owner, name)
@@ -344,6 +350,7 @@ def _read_one(run: Run) -> None:
         if row is not None:  # the name was used again
             _settle_one(run, row)
     _verify(run, complete=False)
+    return row.github_id if row is not None else None
 
 
 def _settle_one(run: Run, row: RepositoryRow) -> None:

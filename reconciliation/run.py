@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from reconciliation.diff import Context
 from syncsvc import clock, connect
 from syncsvc.connect import Connection
 from syncsvc.github.client import GitHubClient, RepositorySource
+from syncsvc.github.content_reader import ContentReader
 from syncsvc.github.payloads import BadRecord
+from syncsvc.github.rest_content import RestReader
 from syncsvc.jobs import Lease, Outcome
 from syncsvc.mirror import Applied, Author
 from syncsvc.models import EtagEntry, Installation, SyncJob
@@ -20,14 +23,19 @@ from syncsvc.plan import Change, Operation
 
 Item = TypeVar("Item")
 
+COUNTED: Final = ("created", "updated", "unchanged", "deleted", "errors")
+ENTITIES: Final = ("repositories", "issues", "pull_requests", "commits", "repository_metrics")
 PLAN_SHOWN: Final = 1000
 FAILURES_SHOWN: Final = 200
+MISSING_SHOWN: Final = 100
 
 
 class Run:
     """The figures of a run. `seen` holds every repository id that the present listing named."""
 
     connection: Connection | None = None
+    #: How many absent issues and pull requests were asked for by themselves.
+    asked = 0
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -50,13 +58,15 @@ class Run:
         self.author = Author(trigger=lease.job.trigger, job_id=lease.job.pk, now=now)
         self._started = time.monotonic()
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._counts: Counter[str] = Counter()
+        self._tallies: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._counts = self._tallies["repositories"]
         self._kinds: Counter[str] = Counter()
         self._compared: set[int] = set()
         self._discrepant: set[int] = set()
         self._failures: list[dict[str, Any]] = []
         self._plan: list[dict[str, Any]] = []
         self._verification: dict[str, Any] = {}
+        self._looked_back: dict[str, dict[str, Any]] = {}
         self._listed = False
         self._source: RepositorySource | None = None
 
@@ -66,6 +76,20 @@ class Run:
         if self.connection is None:
             raise RuntimeError("the run is not connected")
         return self.connection.client
+
+    @cached_property
+    def contents(self) -> ContentReader:
+        """The way to issues, pull requests and commits; whether GraphQL serves is learnt once."""
+        if self.connection is None:
+            raise RuntimeError("the run is not connected")
+        return ContentReader(self.connection.graphql(), self.rest)
+
+    @property
+    def rest(self) -> RestReader:
+        """The way to single items."""
+        if self.connection is None:
+            raise RuntimeError("the run is not connected")
+        return self.connection.rest()
 
     def source(self) -> RepositorySource:
         """The list that holds all repositories of this account, asked for once."""
@@ -133,6 +157,25 @@ class Run:
         self._counts["updated"] += applied.updated
         self._counts["deleted"] += applied.deleted
 
+    def tally(self, entity: str, **counts: int) -> None:
+        """Adds to the figures of what repositories hold."""
+        self._tallies[entity].update(counts)
+
+    def proposed_item(
+        self, entity: str, operation: str, item: str, before: Any = None, after: Any = None
+    ) -> None:
+        """Keeps what a dry run would do to an issue, a pull request or a commit."""
+        if len(self._plan) < PLAN_SHOWN:
+            self._plan.append(
+                {
+                    "operation": operation,
+                    "entity": entity,
+                    "item": item,
+                    "before": _plain(before or {}),
+                    "after": _plain(after or {}),
+                }
+            )
+
     def proposed(self, changes: Sequence[Change]) -> None:
         """Counts and keeps what a dry run would change."""
         names = {
@@ -166,13 +209,20 @@ class Run:
                 f"GitHub's record cannot be read: {record.field or 'it'} is {record.reason}.",
             )
 
-    def failed(self, item: str, operation: str, category: str, message: str) -> None:
+    def failed(
+        self,
+        item: str,
+        operation: str,
+        category: str,
+        message: str,
+        entity: str = "repositories",
+    ) -> None:
         """Notes something that went wrong without ending the run (R5.6)."""
         if any(
             known["item"] == item and known["operation"] == operation for known in self._failures
         ):
             return
-        self._counts["errors"] += 1
+        self._tallies[entity]["errors"] += 1
         if len(self._failures) < FAILURES_SHOWN:
             self._failures.append(
                 {
@@ -199,9 +249,18 @@ class Run:
         """Says that the listing was whole: every repository it named was seen at this run's time."""
         self._listed = True
 
+    def looked_back(self, entity: str, looked: int, missing: Sequence[Any]) -> None:
+        """Counts what verification of written items found: those that are missing after all (R8.1)."""
+        found = self._looked_back.setdefault(
+            entity, {"checked": 0, "missing": 0, "missing_ids": []}
+        )
+        found["checked"] += looked
+        found["missing"] += len(missing)
+        found["missing_ids"] = (found["missing_ids"] + list(missing))[:MISSING_SHOWN]
+
     def verified(self, result: dict[str, Any]) -> None:
         """Keeps what verification found (R8.1)."""
-        self._verification = result
+        self._verification |= result
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -219,16 +278,16 @@ class Run:
         usage = self.connection.usage() if self.connection else {}
         return Outcome(
             counts={
-                "repositories": {
-                    name: self._counts[name]
-                    for name in ("created", "updated", "unchanged", "deleted", "errors")
-                }
+                entity: {name: self._tallies[entity][name] for name in COUNTED}
+                for entity in ENTITIES
+                if entity in self._tallies
             },
             api={"requests": 0, "not_modified": 0, "graphql_points": 0} | usage,
             phases_seconds={name: round(self._seconds[name], 4) for name in phases}
             | {"total": round(total, 4)},
             discrepancies=dict(self._kinds),
-            verification=self._verification,
+            verification=self._verification
+            | ({"contents": self._looked_back} if self._looked_back else {}),
             failures=tuple(self._failures),
             plan=tuple(self._plan),
             accuracy=self.accuracy,

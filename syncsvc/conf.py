@@ -29,6 +29,9 @@ class SyncSettings:
     grace_seconds: int = 60
     breaker_failures: int = 5
     unmanaged_policy: str = "create"
+    commit_limit: int = 1000
+    overlap_seconds: int = 120
+    full_read_hours: int = 24
 
     def __post_init__(self) -> None:
         least = {"interval_minutes": 1, "concurrency": 1, "lease_seconds": 5, "job_attempts": 1}

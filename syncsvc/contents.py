@@ -4,7 +4,7 @@ Hides how rows reach PostgreSQL fast, and how two writers of one item end with t
 the statement that writes asks for GitHub's time itself, so nobody has to read and lock beforehand.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,13 +19,20 @@ from syncsvc.github.reading import Entity
 from syncsvc.mirror import Author
 from syncsvc.models import Commit, Issue, PullRequest
 
+_Parameters = Sequence[Any] | Mapping[str, Any]
 _MODELS: Final[Mapping[Entity, type[models.Model]]] = {
     Entity.ISSUES: Issue,
     Entity.PULL_REQUESTS: PullRequest,
     Entity.COMMITS: Commit,
 }
-Parameters = Sequence[Any] | Mapping[str, Any]
 _ARRAYS: Final = ("assignees", "labels")
+_SIGNED: Final = """
+    last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
+"""
+_CLAIMS: Final = """
+    unnest(%(ids)s::bigint[], %(repositories)s::bigint[], %(numbers)s::bigint[],
+           %(times)s::timestamptz[]) AS w(github_id, repository_id, number, updated_at)
+"""
 _AHEAD: Final = timedelta(days=1)
 """A time of GitHub's that lies further ahead is none: it must not shield its row for ever."""
 
@@ -54,9 +61,19 @@ class _Table:
 
     name: str
     keys: tuple[str, ...]
-    key_types: tuple[str, ...]
     gone: str
     """The column with the time since when it is not there any more."""
+
+    @property
+    def given(self) -> str:
+        """Keys that are given as one array a column, as `w`."""
+        arrays = ", ".join("%s::text[]" if name == "sha" else "%s::bigint[]" for name in self.keys)
+        return f"unnest({arrays}) AS w({', '.join(self.keys)})"
+
+    @property
+    def same(self) -> str:
+        """Whether row `t` is the one that is meant by `w`."""
+        return " AND ".join(f"t.{name} = w.{name}" for name in self.keys)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,9 +84,8 @@ class _Table:
 def _table(entity: Entity) -> _Table:
     name = _MODELS[entity]._meta.db_table
     if entity is Entity.COMMITS:
-        keys, types = ("repository_id", "sha"), ("bigint", "text")
-        return _Table(name=name, keys=keys, key_types=types, gone="dropped_at")
-    return _Table(name=name, keys=("github_id",), key_types=("bigint",), gone="removed_at")
+        return _Table(name=name, keys=("repository_id", "sha"), gone="dropped_at")
+    return _Table(name=name, keys=("github_id",), gone="removed_at")
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -84,12 +100,9 @@ def read(entity: Entity, keys: Collection[Key]) -> dict[Key, MirrorItem]:
         return {}
     table, columns = _table(entity), COLUMNS[entity]
     arrays = [columns.index(name) for name in _ARRAYS if name in columns]
-    given = zip(*(key if isinstance(key, tuple) else (key,) for key in keys), strict=True)
     found: dict[Key, MirrorItem] = {}
-    for pk, repository_id, present, *rest in _rows(
-        _read_sql(entity), [list(part) for part in given]
-    ):
-        key: Key = rest[0] if len(table.keys) == 1 else (rest[0], rest[1])
+    for pk, repository_id, present, *rest in _rows(_read_sql(entity), _by_column(keys)):
+        key = _key(table, rest)
         values = rest[len(table.keys) :]
         for index in arrays:
             values[index] = tuple(values[index])
@@ -105,31 +118,55 @@ def _read_sql(entity: Entity) -> str:
     # many look-ups in the index: the cost of a batch is not to grow with the table.
     table = _table(entity)
     listed = ", ".join(f"r.{name}" for name in (*table.keys, *COLUMNS[entity]))
-    given = ", ".join(f"%s::{kind}[]" for kind in table.key_types)
-    same = " AND ".join(f"t.{name} = w.{name}" for name in table.keys)
     return f"""
-        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed}
-        FROM unnest({given}) AS w({", ".join(table.keys)})
-        CROSS JOIN LATERAL (SELECT * FROM {table.name} AS t WHERE {same} OFFSET 0) AS r
+        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed} FROM {table.given}
+        CROSS JOIN LATERAL (SELECT * FROM {table.name} AS t WHERE {table.same} OFFSET 0) AS r
     """  # noqa: S608  (all names are ours)
+
+
+def missing(entity: Entity, keys: Collection[Key]) -> list[Key]:
+    """Which of these keys the mirror does not say are there (R8.1)."""
+    if not keys:
+        return []
+    table = _table(entity)
+    sql = f"""
+        SELECT w.* FROM {table.given} LEFT JOIN LATERAL (
+            SELECT true AS there FROM {table.name} AS t
+            WHERE {table.same} AND t.{table.gone} IS NULL OFFSET 0
+        ) AS r ON true
+        WHERE r.there IS NULL
+    """  # noqa: S608  (all names are ours)
+    return [_key(table, row) for row in _rows(sql, _by_column(keys))]
+
+
+def _by_column(keys: Collection[Key]) -> list[str]:
+    return [
+        _array(part)
+        for part in zip(*(k if isinstance(k, tuple) else (k,) for k in keys), strict=True)
+    ]
+
+
+def _array(values: Iterable[object]) -> str:
+    """An array of numbers, shas or times, none of which needs quotes: psycopg would look at every
+    value in Python, which takes as long as a quarter of the writing."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _key(table: _Table, values: Sequence[Any]) -> Key:
+    return (values[0], values[1]) if len(table.keys) > 1 else values[0]
 
 
 def present(entity: Entity, repository_id: int) -> dict[Key, Held]:
     """What the mirror says is in that list of the repository now; texts are not loaded."""
-    table = _table(entity)
-    columns = "r.sha, r.committed_at" if entity is Entity.COMMITS else "r.github_id, r.number"
+    table, commits = _table(entity), entity is Entity.COMMITS
+    columns = "NULL::integer, t.committed_at" if commits else "t.number, NULL::timestamptz"
     sql = f"""
-        SELECT r.id, {columns} FROM {table.name} AS r
-        WHERE r.repository_id = %s AND r.{table.gone} IS NULL
+        SELECT t.id, {columns}, {", ".join(f"t.{name}" for name in table.keys)}
+        FROM {table.name} AS t WHERE t.repository_id = %s AND t.{table.gone} IS NULL
     """  # noqa: S608  (all names are ours)
-    rows = _rows(sql, [repository_id])
-    if entity is Entity.COMMITS:
-        return {
-            (repository_id, sha): Held(pk=pk, number=None, committed_at=moment)
-            for pk, sha, moment in rows
-        }
     return {
-        github_id: Held(pk=pk, number=number, committed_at=None) for pk, github_id, number in rows
+        _key(table, key): Held(pk=pk, number=number, committed_at=committed_at)
+        for pk, number, committed_at, *key in _rows(sql, [repository_id])
     }
 
 
@@ -138,15 +175,15 @@ def counts(repository_ids: Collection[int]) -> dict[tuple[int, Entity], int]:
     parts = " UNION ALL ".join(
         f"""
         SELECT repository_id, '{entity}', count(*) FROM {_table(entity).name}
-        WHERE repository_id = ANY(%(ids)s) AND {_table(entity).gone} IS NULL GROUP BY repository_id
+        WHERE repository_id = ANY(%(ids)s::bigint[]) AND {_table(entity).gone} IS NULL GROUP BY repository_id
         """  # noqa: S608  (all names are ours)
         for entity in Entity
     )
-    rows = _rows(parts, {"ids": list(repository_ids)})
+    rows = _rows(parts, {"ids": _array(repository_ids)})
     return {(repository_id, Entity(entity)): count for repository_id, entity, count in rows}
 
 
-def _rows(sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+def _rows(sql: str, parameters: _Parameters) -> list[tuple[Any, ...]]:
     # psycopg's own cursor with binary results takes a third of the time of the ORM.
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
@@ -184,12 +221,8 @@ def _identity(item: Item) -> tuple[Any, ...]:
 
 
 def _book(author: Author) -> dict[str, Any]:
-    return {
-        "now": author.now,
-        "ahead": author.now + _AHEAD,
-        "trigger": author.trigger,
-        "job": author.job_id,
-    }
+    book = {"now": author.now, "ahead": author.now + _AHEAD}
+    return book | {"trigger": author.trigger, "job": author.job_id}
 
 
 def _batch(entity: Entity, items: Sequence[Item], author: Author) -> list[Item]:
@@ -202,16 +235,14 @@ def _batch(entity: Entity, items: Sequence[Item], author: Author) -> list[Item]:
         # GitHub gives a number once: of two items with one number, the list moved in between.
         number = COLUMNS[entity].index("number")
         holders = {(item.repository_id, item.values[number]): item for item in latest.values()}
-        return sorted(holders.values(), key=_identity)
+        latest = {item.key: item for item in holders.values()}
     return sorted(latest.values(), key=_identity)
 
 
 def _is_newer(item: Item, other: Item, author: Author) -> bool:
     """Whether the other must not overwrite the item: the same as `_yields` says of rows."""
     mine, others = item.updated_at, other.updated_at
-    if mine is None or others is None:
-        return False
-    return others < mine <= author.now + _AHEAD
+    return mine is not None and others is not None and others < mine <= author.now + _AHEAD
 
 
 def _yields(theirs: str) -> str:
@@ -236,11 +267,13 @@ def _write_sql(entity: Entity) -> str:
         f"{column} = excluded.{column}" for column in (*columns, *own) if column not in table.keys
     )
     newest = "" if entity is Entity.COMMITS else f"WHERE {_yields('excluded.github_updated_at')}"
+    # `json`, not `jsonb`, which would be parsed into a tree first. A temporary table filled by COPY is
+    # no faster, and would have to be made anew in each transaction behind a pool of connections.
     return f"""
         WITH written AS (
             INSERT INTO {table.name} AS r ({listed}, {", ".join(own)})
             SELECT {listed}, {", ".join(own.values())}
-            FROM jsonb_to_recordset(%(rows)s::jsonb) AS w({record})
+            FROM json_to_recordset(%(rows)s::json) AS w({record})
             ON CONFLICT ({", ".join(table.keys)}) DO UPDATE SET {assigned} {newest}
             RETURNING xmax = 0 AS created
         )
@@ -252,39 +285,31 @@ def _free_numbers(entity: Entity, batch: Sequence[Item], author: Author) -> None
     """Takes each number that is about to be given from whoever holds it now, so that items may swap
     numbers. Hardly ever finds one: GitHub gives a number once."""
     name, index = _table(entity).name, COLUMNS[entity].index("number")
-    wanted = [(i.key, i.repository_id, i.values[index], i.updated_at) for i in batch]
-    columns = dict(
-        zip(("ids", "repositories", "numbers", "times"), zip(*wanted, strict=True), strict=True)
-    )
-    parameters = _book(author) | {key: list(values) for key, values in columns.items()}
-    given = """unnest(%(ids)s::bigint[], %(repositories)s::bigint[], %(numbers)s::bigint[],
-                      %(times)s::timestamptz[]) AS w(github_id, repository_id, number, updated_at)"""
-    holders = _rows(
-        f"""
-        SELECT h.github_id FROM {given} CROSS JOIN LATERAL (
+    claims = [(i.key, i.repository_id, i.values[index], i.updated_at) for i in batch]
+    columns = ("ids", "repositories", "numbers", "times")
+    held = f"""
+        SELECT h.github_id FROM {_CLAIMS} CROSS JOIN LATERAL (
             SELECT t.github_id FROM {name} AS t
             WHERE t.repository_id = w.repository_id AND t.number = w.number
               AND t.removed_at IS NULL OFFSET 0
         ) AS h WHERE h.github_id <> w.github_id
-        """,  # noqa: S608  (all names are ours)
-        parameters,
+    """  # noqa: S608  (all names are ours)
+    parameters = _book(author) | dict(
+        zip(columns, map(_array, zip(*claims, strict=True)), strict=True)
     )
+    holders = [row[0] for row in _rows(held, parameters)]
     if not holders:
         return
-    # All rows of the batch, in the order in which every writer locks them.
-    parameters["rows"] = [*parameters["ids"], *(row[0] for row in holders)]
-    _lock(entity, "github_id", parameters["rows"])
-    _execute(
-        f"""
-        UPDATE {name} AS h SET removed_at = %(now)s, removal = 'replaced',
-            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
-        FROM {given} LEFT JOIN {name} AS r ON r.github_id = w.github_id
-        WHERE h.github_id = ANY(%(rows)s) AND h.repository_id = w.repository_id
+    # Whatever `write` is going to touch.
+    _lock(entity, "github_id", [*(item.key for item in batch), *holders])
+    sql = f"""
+        UPDATE {name} AS h SET removed_at = %(now)s, removal = 'replaced', {_SIGNED}
+        FROM {_CLAIMS} LEFT JOIN {name} AS r ON r.github_id = w.github_id
+        WHERE h.github_id = ANY(%(holders)s::bigint[]) AND h.repository_id = w.repository_id
           AND h.number = w.number AND h.github_id <> w.github_id AND h.removed_at IS NULL
           AND (r.id IS NULL OR {_yields("w.updated_at")})
-        """,  # noqa: S608  (all names are ours)
-        parameters,
-    )
+    """  # noqa: S608  (all names are ours)
+    _execute(sql, parameters | {"holders": _array(holders)})
 
 
 def remove(entity: Entity, removals: Mapping[int, str], author: Author) -> int:
@@ -292,18 +317,15 @@ def remove(entity: Entity, removals: Mapping[int, str], author: Author) -> int:
 
     The rows stay. What is marked already keeps its time and its reason. Must run in a transaction.
     """
-    if not removals:
-        return 0
-    _lock(entity, "id", list(removals))
-    return _execute(
-        f"""
-        UPDATE {_table(entity).name} AS r SET removed_at = %(now)s, removal = w.removal,
-            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
+    _lock(entity, "id", removals)
+    sql = f"""
+        UPDATE {_table(entity).name} AS r
+        SET removed_at = %(now)s, removal = w.removal, {_SIGNED}
         FROM unnest(%(ids)s::bigint[], %(removals)s::text[]) AS w(id, removal)
         WHERE r.id = w.id AND r.removed_at IS NULL
-        """,  # noqa: S608  (all names are ours)
-        _book(author) | {"ids": list(removals), "removals": [str(x) for x in removals.values()]},
-    )
+    """  # noqa: S608  (all names are ours)
+    reasons = [str(reason) for reason in removals.values()]
+    return _execute(sql, _book(author) | {"ids": _array(removals), "removals": reasons})
 
 
 def drop(pks: Collection[int], author: Author) -> int:
@@ -311,17 +333,12 @@ def drop(pks: Collection[int], author: Author) -> int:
 
     What is marked already keeps its time. Must run in a transaction.
     """
-    if not pks:
-        return 0
-    _lock(Entity.COMMITS, "id", list(pks))
-    return _execute(
-        f"""
-        UPDATE {_table(Entity.COMMITS).name} SET dropped_at = %(now)s,
-            last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
-        WHERE id = ANY(%(ids)s) AND dropped_at IS NULL
-        """,  # noqa: S608  (all names are ours)
-        _book(author) | {"ids": list(pks)},
-    )
+    _lock(Entity.COMMITS, "id", pks)
+    sql = f"""
+        UPDATE {_table(Entity.COMMITS).name} SET dropped_at = %(now)s, {_SIGNED}
+        WHERE id = ANY(%(ids)s::bigint[]) AND dropped_at IS NULL
+    """  # noqa: S608  (all names are ours)
+    return _execute(sql, _book(author) | {"ids": _array(pks)})
 
 
 def prune(pks: Collection[int]) -> int:
@@ -329,24 +346,22 @@ def prune(pks: Collection[int]) -> int:
 
     Must run in a transaction.
     """
-    if not pks:
-        return 0
-    _lock(Entity.COMMITS, "id", list(pks))
-    sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s)"  # noqa: S608
-    return _execute(sql, [list(pks)])
+    _lock(Entity.COMMITS, "id", pks)
+    sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s::bigint[])"  # noqa: S608
+    return _execute(sql, [_array(pks)])
 
 
-def _lock(entity: Entity, column: str, values: Sequence[Any]) -> None:
+def _lock(entity: Entity, column: str, values: Iterable[object]) -> None:
     """Locks rows in the order in which `write` does."""
     table = _table(entity)
     sql = f"""
-        SELECT FROM {table.name} WHERE {column} = ANY(%s)
+        SELECT FROM {table.name} WHERE {column} = ANY(%s::bigint[])
         ORDER BY {", ".join(table.keys)} FOR NO KEY UPDATE
     """
-    _execute(sql, [values])
+    _execute(sql, [_array(values)])
 
 
-def _execute(sql: str, parameters: Parameters) -> int:
+def _execute(sql: str, parameters: _Parameters) -> int:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(sql, parameters).rowcount

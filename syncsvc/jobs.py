@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 RUN_JOB = "reconciliation.run_job"
 PROGRESS_SECONDS = 1.0
 STUCK_SECONDS = 900.0
+ITEM_SHOWN = 511
 RING_AGAIN = timedelta(seconds=60)
 RETRY_BASE = timedelta(seconds=30)
 RETRY_CAP = timedelta(minutes=15)
@@ -235,7 +236,14 @@ class Lease:
         Raises `LeaseLost` and `Cancelled`: this is the safe point.
         """
         new_stage = stage != self._progress.get("stage")
-        self._progress = {"stage": stage, "current": current, "total": total, "current_item": item}
+        began = clock.now() if new_stage else self._progress["stage_started_at"]
+        self._progress = {
+            "stage": stage,
+            "stage_started_at": began,
+            "current": current,
+            "total": total,
+            "current_item": item[:ITEM_SHOWN],
+        }
         self._said_at = time.monotonic()
         if new_stage or self._said_at - self._shown_at >= PROGRESS_SECONDS:
             self._renew()

@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Q
 
-from syncsvc import clock, conf, schedule
+from syncsvc import clock, conf, content_lists, schedule
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Action
 from syncsvc.service import SyncService
@@ -18,6 +18,7 @@ PERIODIC: Final[Mapping[str, int]] = {
     "syncsvc.request_due_syncs": 10,
     "syncsvc.ring_waiting_jobs": 10,
     "syncsvc.request_remembered_syncs": 30,
+    "syncsvc.request_retries": 60,
     "syncsvc.discover": 600,
 }
 
@@ -73,6 +74,23 @@ def request_remembered() -> int:
                 SyncJob.objects.filter(pk=job_id).update(follow_up="")
                 asked += 1
     return asked
+
+
+def request_retries() -> int:
+    """Asks for a sync of each repository that has a list which failed and is to be tried again, one
+    at a time of each account (R5.6). Returns how many were asked for.
+
+    What comes of it moves the list's next time, so a request that policy skips is made again.
+    """
+    due = list(content_lists.due(clock.now())[:AT_ONCE])
+    for repository in due:
+        SyncService.request(
+            repository.installation_id,
+            SyncJob.Trigger.CRON,
+            mode=SyncJob.Mode.REPO,
+            repository=repository.full_name,
+        )
+    return len(due)
 
 
 def install_periodic_tasks(**_: Any) -> None:

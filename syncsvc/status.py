@@ -82,10 +82,11 @@ def _state(job: SyncJob | None, decision: Decision, *, failed: bool) -> str:
 
 
 def progress(job: SyncJob, now: datetime) -> Progress:
-    """How far `job` is, with the time it will still need at the pace so far."""
+    """How far `job` is, with the time that this stage will still need at its pace so far (R5.7)."""
     eta = None
-    if job.total and job.current and job.started_at:
-        elapsed = (now - job.started_at).total_seconds()
+    began = job.stage_started_at or job.started_at
+    if job.total and job.current and began:
+        elapsed = (now - began).total_seconds()
         eta = max(0, round(elapsed / job.current * (job.total - job.current)))
     return Progress(
         current=job.current,

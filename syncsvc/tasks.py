@@ -27,6 +27,12 @@ def request_remembered_syncs() -> None:
     scheduling.request_remembered()
 
 
+@shared_task(name="syncsvc.request_retries")
+def request_retries() -> None:
+    """Asks for what could not be read and is to be tried again."""
+    scheduling.request_retries()
+
+
 @shared_task(name="syncsvc.discover")
 def discover() -> None:
     """Looks for new, suspended and removed installations."""

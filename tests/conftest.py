@@ -53,8 +53,17 @@ def tune(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SyncSettings]:
 
 @pytest.fixture
 def world() -> World:
-    """A small GitHub: one organization and one user, each an installation of the App."""
-    return World.generate(seed=1, repositories=30)
+    """A small GitHub: one organization and one user, each an installation of the App.
+
+    Its repositories hold nothing: tests of issues, pull requests and commits have worlds of their own.
+    """
+    return World.generate(
+        seed=1,
+        repositories=30,
+        issues_per_repository=0,
+        pull_requests_per_repository=0,
+        commits_per_repository=0,
+    )
 
 
 @pytest.fixture

@@ -8,12 +8,22 @@ from django.db import connection
 from reconciliation import conductor
 from syncsvc import clock, discovery, jobs
 from syncsvc.github.values import parse_time
-from syncsvc.models import Installation, Repository, SyncJob
+from syncsvc.models import Commit, Installation, Issue, PullRequest, Repository, SyncJob
 from syncsvc.plan import FIELDS
 from syncsvc.service import SyncService
 from syncsvc.simulator import World
 
 _TIMES = ("github_created_at", "github_updated_at", "pushed_at")
+ITEM_FIELDS = (
+    "github_id", "node_id", "number", "title", "body", "author", "assignees", "labels",
+    "github_created_at", "github_updated_at", "closed_at",
+)  # fmt: skip
+PULL_REQUEST_FIELDS = (
+    "state", "draft", "merged", "merged_at", "base_ref", "head_ref", "head_sha", "merge_commit_sha",
+)  # fmt: skip
+COMMIT_FIELDS = (
+    "sha", "author_login", "author_name", "author_email", "authored_at", "committed_at", "message",
+)  # fmt: skip
 PRESENT = [str(status) for status in Repository.PRESENT]
 
 
@@ -70,6 +80,56 @@ def assert_equal_to_truth(world: World, installation: Installation) -> None:
     assert {row.github_id for row in archived} == {
         github_id for github_id, row in truth(world, installation).items() if row["archived"]
     }
+
+
+def mirrored_contents(repository: Repository) -> dict[str, Any]:
+    """What the mirror says is in a repository, by GitHub's ids, in the simulator's words."""
+    found: dict[str, Any] = {"commits": {}}
+    for name, model, more in (
+        ("issues", Issue, ("github_state", "state_reason")),
+        ("pull_requests", PullRequest, PULL_REQUEST_FIELDS),
+    ):
+        rows = model.objects.filter(repository=repository, removed_at__isnull=True)
+        found[name] = {row["github_id"]: row for row in rows.values(*ITEM_FIELDS, *more)}
+    commits = Commit.objects.filter(repository=repository, dropped_at__isnull=True)
+    found["commits"] = {row["sha"]: row for row in commits.values(*COMMIT_FIELDS)}
+    return found
+
+
+def true_contents(world: World, repository: Repository, limit: int = 1000) -> dict[str, Any]:
+    """The same of the simulated GitHub: the newest `limit` commits, all of the rest."""
+    truth = world.truth_content(repository.github_id)
+    found: dict[str, Any] = {}
+    for name in ("issues", "pull_requests"):
+        found[name] = {row["github_id"]: _in_our_words(row, name) for row in truth[name]}
+    commits = truth["commits"][: limit or None]
+    found["commits"] = {row["sha"]: _timed(row, COMMIT_FIELDS) for row in commits}
+    return found
+
+
+def _in_our_words(row: dict[str, Any], entity: str) -> dict[str, Any]:
+    renamed = {"created_at": "github_created_at", "updated_at": "github_updated_at"}
+    ours = {renamed.get(name, name): value for name, value in row.items()}
+    ours["body"] = ours["body"] or None
+    fields = (*ITEM_FIELDS, *(PULL_REQUEST_FIELDS if entity == "pull_requests" else ()))
+    if entity == "issues":
+        ours["github_state"] = ours.pop("state")
+        fields = (*fields, "github_state", "state_reason")
+    return _timed(ours, fields)
+
+
+def _timed(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: parse_time(row[name]) if name.endswith("_at") else row[name] for name in names}
+
+
+def assert_contents_equal_truth(
+    world: World, installation: Installation, limit: int = 1000
+) -> None:
+    """Issues, pull requests and commits equal GitHub's, field by field, in every repository."""
+    for repository in Repository.objects.filter(installation=installation, status__in=PRESENT):
+        ours, theirs = mirrored_contents(repository), true_contents(world, repository, limit)
+        for entity in theirs:
+            assert ours[entity] == theirs[entity], f"{entity} of {repository}"
 
 
 def row_versions(table: str = "syncsvc_repository") -> dict[int, tuple[str, str]]:

@@ -235,8 +235,12 @@ def test_a_broker_that_is_down_delays_a_job_and_loses_none(
 @pytest.mark.django_db
 def test_progress_shows_in_the_status_with_an_estimate(clock: Any) -> None:
     lease = claimed(created_at=NOON, run_after=NOON, started_at=NOON)
+    clock.shift(5)
+    lease.progress("reading repositories", 0, 100)
     clock.shift(10)
     lease.progress("reading repositories", 25, 100, "octo/hello")
+    with lease.writing():  # what a write does for the lease shows the progress as well
+        pass
     view = status.of(state.read_one(lease.job.installation_id), clock_now())
     assert view.state == "syncing"
     assert not view.can_sync_now

@@ -1,0 +1,132 @@
+"""How far each list of each repository was read: the table's reader and its one writer.
+
+Hides how failures are counted and when they are tried again.
+"""
+
+import random
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import QuerySet
+
+from syncsvc.github.reading import Entity
+from syncsvc.models import ContentList, Installation, Repository
+
+RETRY_BASE: Final = timedelta(minutes=5)
+RETRY_CAP: Final = timedelta(hours=6)
+
+ListKey = tuple[int, Entity]
+"""The primary key of our repository, and which of its lists."""
+
+#: Statuses of repositories whose lists are read.
+READ: Final = (str(Repository.Status.ACTIVE), str(Repository.Status.ARCHIVED))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """A list that was read, and how GitHub counted it then."""
+
+    repository_id: int
+    entity: Entity
+    count: int
+    mirrored: int
+    unreadable: int
+    latest_at: datetime | None
+    head_sha: str | None
+    item_limit: int
+    whole: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A list that could not be read, and why."""
+
+    repository_id: int
+    entity: Entity
+    category: str
+    sentence: str
+
+
+def read(repository_ids: Collection[int]) -> dict[ListKey, ContentList]:
+    """What is known of the lists of these repositories."""
+    rows = ContentList.objects.filter(repository_id__in=repository_ids)
+    return {(row.repository_id, Entity(row.entity)): row for row in rows}
+
+
+def settle(settled: Iterable[Settled], now: datetime) -> None:
+    """Notes what was read at `now`, the start of the run; an earlier failure is over (R5.6)."""
+    rows = [
+        ContentList(
+            repository_id=each.repository_id,
+            entity=str(each.entity),
+            count=each.count,
+            mirrored=each.mirrored,
+            unreadable=each.unreadable,
+            latest_at=each.latest_at,
+            head_sha=each.head_sha,
+            item_limit=each.item_limit,
+            read_at=now,
+            whole_at=now if each.whole else None,
+        )
+        for each in settled
+    ]
+    names = [
+        "count", "mirrored", "unreadable", "latest_at", "head_sha", "item_limit", "read_at",
+        "failures", "failed_at", "retry_at", "error_category", "error",
+    ]  # fmt: skip
+    for whole in (True, False):
+        ContentList.objects.bulk_create(
+            [row for row in rows if (row.whole_at is not None) is whole],
+            update_conflicts=True,
+            unique_fields=["repository", "entity"],
+            update_fields=[*names, "whole_at"] if whole else names,
+        )
+
+
+def fail(failed: Iterable[Failed], now: datetime) -> None:
+    """Notes what could not be read, to be tried again after a while: 5 minutes, doubling up to 6
+    hours, with jitter. What was known of the list before stays (R5.6)."""
+    failures = {(each.repository_id, each.entity): each for each in failed}
+    known = read({repository_id for repository_id, _ in failures})
+    rows = []
+    for key, each in failures.items():
+        before = known[key].failures if key in known else 0
+        rows.append(
+            ContentList(
+                repository_id=each.repository_id,
+                entity=str(each.entity),
+                failures=before + 1,
+                failed_at=now,
+                retry_at=now + retry_delay(before + 1, random.uniform(0.75, 1.25)),
+                error_category=each.category,
+                error=each.sentence,
+            )
+        )
+    ContentList.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["repository", "entity"],
+        update_fields=["failures", "failed_at", "retry_at", "error_category", "error"],
+    )
+
+
+def retry_delay(failures: int, jitter: float = 1.0) -> timedelta:
+    """How long after failure number `failures` (from 1) the list is tried again."""
+    return min(RETRY_CAP, RETRY_BASE * (1 << min(failures - 1, 10))) * jitter
+
+
+def due(now: datetime) -> QuerySet[Repository]:
+    """Repositories with a list whose time to be tried again has come, one of each installation."""
+    return (
+        Repository.objects.filter(
+            lists__retry_at__lte=now,
+            status__in=READ,
+            name_is_current=True,
+            missing_since__isnull=True,
+            installation__status=Installation.Status.ACTIVE,
+        )
+        .order_by("installation_id", "lists__retry_at")
+        .distinct("installation_id")
+    )
