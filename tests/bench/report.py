@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.bench import full_mirror, large_mirror, repository_list
+from tests.bench import full_mirror, large_mirror, repository_list, writing
 from tests.bench.figures import Figures, Goal, Scenario, Table
 
 #: In this order they are measured and shown.
@@ -15,6 +15,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "list": repository_list,
     "mirror": full_mirror,
     "large": large_mirror,
+    "writes": writing,
 }
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 GOALS: Final = ("work", "goal", "bound", "measured (worst)", "")
