@@ -1,7 +1,8 @@
 """The mirror of what repositories hold: issues, pull requests, commits, and how far each list was read.
 
 A row that GitHub no longer shows stays, with the time and the reason (`removed_at`, `dropped_at`);
-whatever counts or lists what is there leaves such rows out.
+whatever counts or lists what is there leaves such rows out. No foreign key has an index of its own:
+each table has another one that begins with it.
 """
 
 from typing import ClassVar
@@ -76,7 +77,9 @@ class Issue(Item):
         MEDIUM = "medium", "Medium"
         LOW = "low", "Low"
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="issues")
+    repository = models.ForeignKey(
+        Repository, on_delete=models.CASCADE, related_name="issues", db_index=False
+    )
     github_state = models.CharField(max_length=8)
     state_reason = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001
     state = models.CharField(max_length=16, choices=State.choices)
@@ -130,7 +133,7 @@ class PullRequest(Item):
         CLOSED = "closed", "Closed"
 
     repository = models.ForeignKey(
-        Repository, on_delete=models.CASCADE, related_name="pull_requests"
+        Repository, on_delete=models.CASCADE, related_name="pull_requests", db_index=False
     )
     state = models.CharField(max_length=8, choices=State.choices)
     draft = models.BooleanField(default=False)
@@ -179,7 +182,9 @@ class PullRequest(Item):
 class Commit(Written):
     """One commit of a default branch (R5.3)."""
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="commits")
+    repository = models.ForeignKey(
+        Repository, on_delete=models.CASCADE, related_name="commits", db_index=False
+    )
     sha = models.CharField(max_length=64)
     author_login = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
     author_name = models.TextField(blank=True)
@@ -220,7 +225,9 @@ class ContentList(models.Model):
         PULL_REQUESTS = "pull_requests", "Pull requests"
         COMMITS = "commits", "Commits"
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="lists")
+    repository = models.ForeignKey(
+        Repository, on_delete=models.CASCADE, related_name="lists", db_index=False
+    )
     entity = models.CharField(max_length=16, choices=Entity.choices)
     count = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="How many GitHub has; none before the first reading."
@@ -275,7 +282,9 @@ class ContentList(models.Model):
 class RepositoryMetric(models.Model):
     """What one repository came to on one day, in UTC (R5.4). Past days never change."""
 
-    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, related_name="metrics")
+    repository = models.ForeignKey(
+        Repository, on_delete=models.CASCADE, related_name="metrics", db_index=False
+    )
     date = models.DateField()
     commits = models.PositiveBigIntegerField(help_text="Commits of the default branch.")
     contributors = models.PositiveIntegerField(
