@@ -28,10 +28,15 @@ def main() -> None:
         results: dict[str, Any] = {
             "measured_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "machine": _machine(postgres),
-            "scenarios": {name: report.SCENARIOS[name].measure(options) for name in chosen},
+            "scenarios": {},
         }
-    results["goals"] = [goal._asdict() | {"met": goal.met} for goal in report.goals(results)]
-    given.output.write_text(json.dumps(results, indent=1) + "\n")
+        for name in chosen:
+            results["scenarios"][name] = report.SCENARIOS[name].measure(options)
+            results["goals"] = [
+                goal._asdict() | {"met": goal.met} for goal in report.goals(results)
+            ]
+            # Each as soon as it is there: the next one may fail, and minutes would be lost.
+            given.output.write_text(json.dumps(results, indent=1) + "\n")
     sys.stdout.write(report.as_text(results) + "\n")
     if given.markdown:
         report.rewrite(stage.ROOT / "docs" / "performance.md", report.as_markdown(results))
