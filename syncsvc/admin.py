@@ -172,7 +172,7 @@ class RepositoryAdmin(HistoryAdmin):
         """Everything but the switch."""
         names = [field.name for field in Repository._meta.get_fields() if field.concrete]
         kept = [name for name in names if name not in ("id", "automations_allowed")]
-        return [*kept, "shown_contents"]
+        return ["shown_contents", *kept]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Writes the switch alone: a run may have written the rest meanwhile."""

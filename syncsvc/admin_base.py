@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 
 #: What a repository holds: the model's name, and the words that lead to its list.
@@ -60,3 +61,16 @@ def contents_links(lookup: str, row: Model) -> SafeString:
     """Leads to everything that was mirrored of `row`: an installation or a repository."""
     links = ((list_link(model, lookup, row, text),) for model, text in CONTENTS)
     return format_html_join(" · ", "{}", links)
+
+
+def brief(text: object) -> SafeString:
+    """The beginning of what may be long, wrapped: one word without a space cannot widen the list."""
+    return format_html(
+        '<div class="max-w-sm whitespace-normal break-words">{}</div>',
+        Truncator(str(text)).chars(90),
+    )
+
+
+def unbroken(text: str) -> SafeString:
+    """What is to stay on one line."""
+    return format_html('<span class="whitespace-nowrap">{}</span>', text)

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     RangeDateFilter,
@@ -20,7 +19,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from syncsvc import clock, normalizer, selectors
-from syncsvc.admin_base import HistoryAdmin
+from syncsvc.admin_base import HistoryAdmin, brief, unbroken
 from syncsvc.models import Commit, ContentList, Issue, PullRequest, RepositoryMetric
 
 ISSUE_TONES: Final = {"pending": "info", "in_progress": "warning", "closed": "success"}
@@ -30,7 +29,7 @@ SEVERITY_TONES: Final = {
     "medium": "info",
     "low": "default",
 }
-PULL_REQUEST_TONES: Final = {"open": "info", "draft": "default", "merged": "success"}
+PULL_TONES: Final = {"open": "info", "draft": "default", "merged": "success"}
 READING_TONES: Final = {"failing": "danger", "unread": "warning", "read": "success"}
 
 #: Which account and which repository: every list here can be narrowed to one of either.
@@ -102,7 +101,7 @@ class ContentAdmin(HistoryAdmin):
     def shown_repository(self, row: Any) -> SafeString:
         """Leads to the repository."""
         address = reverse("admin:syncsvc_repository_change", args=[row.repository_id])
-        return format_html('<a class="underline" href="{}">{}</a>', address, row.repository)
+        return format_html('<a class="underline" href="{}">{}</a>', address, brief(row.repository))
 
     @display(description="On GitHub", boolean=True)
     def shown_presence(self, row: Any) -> bool:
@@ -125,9 +124,9 @@ class ItemAdmin(ContentAdmin):
     ordering = ("-github_updated_at", "-id")
 
     @display(description="Title", ordering="title")
-    def shown_title(self, row: Any) -> str:
+    def shown_title(self, row: Any) -> SafeString:
         """The title as far as it fits."""
-        return Truncator(row.title).chars(90)
+        return brief(row.title)
 
 
 class IssueAdmin(ItemAdmin):
@@ -164,9 +163,9 @@ class IssueAdmin(ItemAdmin):
         return selectors.scored(super().get_queryset(request), clock.now())
 
     @display(description="Issue", ordering="number")
-    def shown_number(self, row: Issue) -> str:
+    def shown_number(self, row: Issue) -> SafeString:
         """`GH-<number>`."""
-        return normalizer.issue_label(row.number)
+        return unbroken(normalizer.issue_label(row.number))
 
     @display(description="State", ordering="state", label=ISSUE_TONES)
     def shown_state(self, row: Issue) -> tuple[str, str]:
@@ -179,10 +178,9 @@ class IssueAdmin(ItemAdmin):
         return row.severity, row.get_severity_display()
 
     @display(description="Priority", ordering="priority_score")
-    def shown_priority(self, row: Any) -> int:
+    def shown_priority(self, row: Any) -> Any:
         """The score as of now."""
-        score: int = row.priority_score
-        return score
+        return row.priority_score
 
     @display(description="Late", boolean=True, ordering="breached")
     def shown_breach(self, row: Any) -> bool:
@@ -221,7 +219,7 @@ class PullRequestAdmin(ItemAdmin):
         """`#<number>`."""
         return f"#{row.number}"
 
-    @display(description="State", ordering="state", label=PULL_REQUEST_TONES)
+    @display(description="State", ordering="state", label=PULL_TONES)
     def shown_state(self, row: PullRequest) -> tuple[str, str]:
         """Open, draft, merged or closed, as a badge."""
         if row.merged:
@@ -252,9 +250,9 @@ class CommitAdmin(ContentAdmin):
         return row.sha[:10]
 
     @display(description="Message")
-    def shown_message(self, row: Commit) -> str:
+    def shown_message(self, row: Commit) -> SafeString:
         """The first line of the message, as far as it fits."""
-        return Truncator(row.message.partition("\n")[0]).chars(90)
+        return brief(row.message.partition("\n")[0])
 
     @display(description="Author", ordering="author_login")
     def shown_author(self, row: Commit) -> str:
@@ -282,9 +280,9 @@ class RepositoryMetricAdmin(ContentAdmin):
     long = ("languages",)
 
     @display(description="Tech stack")
-    def shown_stack(self, row: RepositoryMetric) -> str:
+    def shown_stack(self, row: RepositoryMetric) -> SafeString:
         """The languages, as far as they fit."""
-        return Truncator(", ".join(row.tech_stack)).chars(60)
+        return brief(", ".join(row.tech_stack))
 
 
 class ContentListAdmin(ContentAdmin):
@@ -324,9 +322,9 @@ class ContentListAdmin(ContentAdmin):
         return ("unread", "Not read yet") if row.read_at is None else ("read", "Read")
 
     @display(description="Error")
-    def shown_error(self, row: ContentList) -> str:
+    def shown_error(self, row: ContentList) -> SafeString | str:
         """Why it failed, as far as it fits."""
-        return Truncator(row.error).chars(90)
+        return brief(row.error) if row.error else ""
 
     @admin.action(description="Read again now", permissions=["read_again"])
     def read_again(self, request: HttpRequest, rows: QuerySet[ContentList]) -> None:
