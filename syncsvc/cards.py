@@ -17,6 +17,7 @@ from syncsvc.status import Progress
 #: How often an open page asks for news, in seconds.
 POLL_ACTIVE, POLL_COOLING, POLL_IDLE = 1, 2, 15
 COUNTED: Final = ("created", "updated", "unchanged", "deleted", "errors")
+ENTITIES: Final = ("repositories", "issues", "pull_requests", "commits", "repository_metrics")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +175,15 @@ def totals(entities: Iterable[dict[str, int]]) -> tuple[tuple[str, int], ...]:
     if not counted:
         return ()
     return tuple((name, sum(entity.get(name, 0) for entity in counted)) for name in COUNTED)
+
+
+def by_entity(
+    counts: dict[str, dict[str, int]],
+) -> list[tuple[str, tuple[tuple[str, int], ...]]]:
+    """The same for each kind of things by itself."""
+    known = [name for name in ENTITIES if name in counts]
+    names = known + sorted(name for name in counts if name not in ENTITIES)
+    return [(name, totals([counts[name]])) for name in names]
 
 
 def _digest(*parts: object) -> str:

@@ -5,7 +5,7 @@ Each works without JavaScript (links, forms, redirects); htmx only swaps fragmen
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import F
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.db.models import F, Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django_filters import FilterSet
 from django_htmx.http import HttpResponseClientRedirect
 
 from syncsvc import cards, clock, jobs, selectors, status
@@ -40,6 +41,7 @@ ORDERS: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 
 View = Callable[..., HttpResponseBase]
+Row = TypeVar("Row", bound=Model)
 
 
 def context(_request: HttpRequest) -> dict[str, Any]:
@@ -59,6 +61,16 @@ def members_only(view: View) -> View:
         return inside(request, *args, **kwargs)
 
     return answer
+
+
+def narrow(
+    filters: type[FilterSet], asked: QueryDict, rows: QuerySet[Row]
+) -> tuple[QuerySet[Row], dict[str, list[str]]]:
+    """The rows that match, and what was asked wrongly, by name: then there are no rows."""
+    narrowed = filters(asked, queryset=rows)
+    if narrowed.is_valid():
+        return narrowed.qs, {}
+    return rows.none(), narrowed.errors
 
 
 class LogIn(LoginView):
@@ -143,8 +155,7 @@ def installation(request: HttpRequest, pk: int) -> HttpResponse:
     page_number = asked.pop("page", [None])[-1]
     order = asked.get("order", "name")
     rows = selectors.repositories(request.user).filter(installation=pk)
-    filters = RepositoryFilters(asked, queryset=rows)
-    found = filters.qs if filters.is_valid() else rows.none()
+    found, errors = narrow(RepositoryFilters, asked, rows)
     columns = ORDERS[order if order in ORDERS else "name"][1]
     page = Paginator(found.order_by(*columns, "owner", "name", "pk"), ROWS_PER_PAGE).get_page(
         page_number
@@ -159,7 +170,7 @@ def installation(request: HttpRequest, pk: int) -> HttpResponse:
             "asked": asked,
             "narrowed": any(asked.get(name) for name in ("q", "status", "visibility", "language")),
             "query": asked.urlencode(),
-            "errors": filters.errors,
+            "errors": errors,
             "orders": [(name, label) for name, (label, _) in ORDERS.items()],
             "statuses": Repository.Status.choices,
             "visibilities": Repository.Visibility.choices,
@@ -186,6 +197,7 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
             "phases": _in_order(row.phases_seconds, PHASES),
             "requests": _in_order(row.api, ("requests", "not_modified", "graphql_points")),
             "totals": cards.totals(row.counts.values()),
+            "entities": cards.by_entity(row.counts),
             "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
             "may_cancel": row.is_active and selectors.may_cancel(request.user, row),
         },

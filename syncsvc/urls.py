@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from syncsvc import health, pages
+from syncsvc import health, pages, pages_contents, pages_repository
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -13,6 +13,12 @@ urlpatterns = [
     path("installations/<int:pk>/sync/", pages.sync, name="sync"),
     path("jobs/<uuid:pk>/", pages.job, name="job"),
     path("jobs/<uuid:pk>/cancel/", pages.cancel, name="cancel"),
+    path("repositories/<int:pk>/", pages_repository.repository, name="repository"),
+    path("issues/", pages_contents.issues, name="issues"),
+    path("issues/<int:pk>/", pages_contents.issue, name="issue"),
+    path("pull-requests/", pages_contents.pull_requests, name="pull_requests"),
+    path("pull-requests/<int:pk>/", pages_contents.pull_request, name="pull_request"),
+    path("commits/", pages_contents.commits, name="commits"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),

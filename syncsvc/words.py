@@ -33,10 +33,28 @@ def relative(at: datetime, now: datetime) -> str:
     if abs(seconds) < 1:
         return "just now"
     if abs(now - at) > timedelta(days=60):
-        return f"{at.astimezone(UTC):%Y-%m-%d}"
+        return day(at)
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
 
 
 def exact(at: datetime) -> str:
     """A moment to the second, with its time zone."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def day(at: datetime) -> str:
+    """The day of a moment, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def share(part: float) -> str:
+    """A part of 1 as a percentage that fits beside others: 62.5 %, and never 0 % of something."""
+    shown = f"{part * 100:.1f} %"
+    return "below 0.1 %" if part > 0 and shown == "0.0 %" else shown
+
+
+def yes_or_no(known: bool | None) -> str:
+    """What is known of something."""
+    if known is None:
+        return "not known"
+    return "yes" if known else "no"

@@ -7,7 +7,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from syncsvc import clock, words
+from syncsvc import clock, normalizer, words
+from syncsvc.models import Commit, Issue, PullRequest, Repository
 
 register = template.Library()
 
@@ -23,6 +24,12 @@ TONES: Final = {
     "unmanaged": "warn",
     "failed": "bad",
     "dead": "bad",
+    "in_progress": "info",
+    "open": "info",
+    "merged": "good",
+    "critical": "bad",
+    "high": "warn",
+    "medium": "info",
 }
 
 
@@ -82,3 +89,72 @@ def percent(share: float) -> str:
     """A share as a percentage, never rounded up to a perfect one."""
     shown = f"{share * 100:.2f}"
     return "99.99 %" if shown == "100.00" and share < 1 else f"{shown} %"
+
+
+@register.filter
+def done(operation: str) -> str:
+    """What was done, of what to do: `create` becomes `created`."""
+    return operation + ("d" if operation.endswith("e") else "ed")
+
+
+@register.filter
+def label(row: Issue | PullRequest) -> str:
+    """How people call it: `GH-12`, `#12`."""
+    return normalizer.issue_label(row.number) if isinstance(row, Issue) else f"#{row.number}"
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return text.strip().partition("\n")[0].strip()
+
+
+@register.filter
+def rest_of(text: str) -> str:
+    """What follows the first line."""
+    return text.strip().partition("\n")[2].strip()
+
+
+@register.filter
+def beyond(items: list[Any], most: int) -> int:
+    """How many there are beyond those that are shown."""
+    return max(0, len(items) - most)
+
+
+@register.filter
+def web_address(text: str | None) -> str:
+    """The address, where it is one that a browser may follow: others say it, we only link to it."""
+    return text if text and text.lower().startswith(("https://", "http://")) else ""
+
+
+@register.simple_tag
+def state_badge(row: Issue | PullRequest) -> SafeString:
+    """How far an issue or a pull request is."""
+    if isinstance(row, PullRequest) and row.merged:
+        return _badge("merged", "Merged")
+    if isinstance(row, PullRequest) and row.draft and row.state == PullRequest.State.OPEN:
+        return _badge("draft", "Draft")
+    return _badge(row.state, row.get_state_display())
+
+
+@register.simple_tag
+def severity_badge(row: Issue) -> SafeString:
+    """How bad an issue is."""
+    return _badge(row.severity, row.get_severity_display())
+
+
+@register.simple_tag
+def gone_badge(row: Issue | PullRequest | Commit) -> SafeString | str:
+    """That it is no longer there, and why; nothing while it is."""
+    if isinstance(row, Commit):
+        why = "Dropped" if row.dropped_at else ""
+    else:
+        why = row.get_removal_display() if row.removed_at else ""
+    repository = row.repository
+    if not why and repository.status not in Repository.PRESENT:
+        why = f"Repository {repository.get_status_display().lower()}"
+    return format_html('<span class="badge warn">{}</span>', why) if why else ""
+
+
+def _badge(kind: str, text: str) -> SafeString:
+    return format_html('<span class="badge {}">{}</span>', tone(kind), text)
