@@ -4,7 +4,7 @@ One page serves all three: what differs is data. The filters are the API's, so t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.paginator import Paginator
@@ -53,7 +53,6 @@ class Listing:
     orders: Orders
     fields: tuple[Field, ...]
     more: tuple[Field, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def template(self) -> str:
