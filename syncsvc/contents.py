@@ -1,7 +1,7 @@
 """The reader and the one writer of issues, pull requests and commits.
 
 Hides how rows reach PostgreSQL fast, and how two writers of one item end with the newer of the two:
-the statement that writes asks for GitHub's time itself, so nobody has to read and lock beforehand.
+the statement that writes asks for GitHub's time itself, so nobody has to lock what was read.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +26,8 @@ _MODELS: Final[Mapping[Entity, type[models.Model]]] = {
     Entity.COMMITS: Commit,
 }
 _ARRAYS: Final = ("assignees", "labels")
+_LOCKS: Final = 256
+_LOCKED: Final = {entity: number for number, entity in enumerate(Entity, 7_401)}
 _SIGNED: Final = """
     last_written_at = %(now)s, changed_by = %(trigger)s, changed_by_job = %(job)s::uuid
 """
@@ -129,14 +131,13 @@ def missing(entity: Entity, keys: Collection[Key]) -> list[Key]:
     if not keys:
         return []
     table = _table(entity)
-    sql = f"""
-        SELECT w.* FROM {table.given} LEFT JOIN LATERAL (
-            SELECT true AS there FROM {table.name} AS t
-            WHERE {table.same} AND t.{table.gone} IS NULL OFFSET 0
-        ) AS r ON true
-        WHERE r.there IS NULL
-    """  # noqa: S608  (all names are ours)
-    return [_key(table, row) for row in _rows(sql, _by_column(keys))]
+    names = ", ".join(table.keys)
+    same = f"({names}) IN (SELECT * FROM {table.given})"
+    if len(table.keys) == 1:
+        same = f"{names} = ANY(%s)"
+    sql = f"SELECT {names} FROM {table.name} WHERE {same} AND {table.gone} IS NULL"  # noqa: S608
+    there = {_key(table, row) for row in _rows(sql, _by_column(keys))}
+    return [key for key in keys if key not in there]
 
 
 def _by_column(keys: Collection[Key]) -> list[str]:
@@ -170,14 +171,18 @@ def present(entity: Entity, repository_id: int) -> dict[Key, Held]:
     }
 
 
-def counts(repository_ids: Collection[int]) -> dict[tuple[int, Entity], int]:
+def counts(
+    repository_ids: Collection[int], entities: Collection[Entity] = tuple(Entity)
+) -> dict[tuple[int, Entity], int]:
     """How many items the mirror says are there, by repository and list; nothing where none is."""
+    if not entities:
+        return {}
     parts = " UNION ALL ".join(
         f"""
         SELECT repository_id, '{entity}', count(*) FROM {_table(entity).name}
         WHERE repository_id = ANY(%(ids)s::bigint[]) AND {_table(entity).gone} IS NULL GROUP BY repository_id
         """  # noqa: S608  (all names are ours)
-        for entity in Entity
+        for entity in entities
     )
     rows = _rows(parts, {"ids": _array(repository_ids)})
     return {(repository_id, Entity(entity)): count for repository_id, entity, count in rows}
@@ -198,7 +203,7 @@ def write(entity: Entity, items: Sequence[Item], author: Author) -> Written:
 
     The newest by GitHub's time wins, the later of two with one time; commits never change. Whoever
     else holds the number of an item is marked as replaced. Must run inside a transaction, one batch
-    in each: rows are locked in the order of their keys, so that two writers never wait in a circle.
+    in each: whoever else writes to one of these lists waits for its end, and never in a circle.
 
     Raises Django's database errors, `DataError` and `IntegrityError` among them, when one of the
     items cannot be written; then none is.
@@ -206,6 +211,7 @@ def write(entity: Entity, items: Sequence[Item], author: Author) -> Written:
     batch = _batch(entity, items, author)
     if not batch:
         return Written(created=0, updated=0, passed_over=0)
+    _alone(entity, (item.repository_id for item in batch))
     if entity is not Entity.COMMITS:
         _free_numbers(entity, batch, author)
     columns = (*_table(entity).columns, *COLUMNS[entity])
@@ -300,8 +306,6 @@ def _free_numbers(entity: Entity, batch: Sequence[Item], author: Author) -> None
     holders = [row[0] for row in _rows(held, parameters)]
     if not holders:
         return
-    # Whatever `write` is going to touch.
-    _lock(entity, "github_id", [*(item.key for item in batch), *holders])
     sql = f"""
         UPDATE {name} AS h SET removed_at = %(now)s, removal = 'replaced', {_SIGNED}
         FROM {_CLAIMS} LEFT JOIN {name} AS r ON r.github_id = w.github_id
@@ -317,7 +321,7 @@ def remove(entity: Entity, removals: Mapping[int, str], author: Author) -> int:
 
     The rows stay. What is marked already keeps its time and its reason. Must run in a transaction.
     """
-    _lock(entity, "id", removals)
+    _alone_with(entity, removals)
     sql = f"""
         UPDATE {_table(entity).name} AS r
         SET removed_at = %(now)s, removal = w.removal, {_SIGNED}
@@ -333,7 +337,7 @@ def drop(pks: Collection[int], author: Author) -> int:
 
     What is marked already keeps its time. Must run in a transaction.
     """
-    _lock(Entity.COMMITS, "id", pks)
+    _alone_with(Entity.COMMITS, pks)
     sql = f"""
         UPDATE {_table(Entity.COMMITS).name} SET dropped_at = %(now)s, {_SIGNED}
         WHERE id = ANY(%(ids)s::bigint[]) AND dropped_at IS NULL
@@ -346,19 +350,28 @@ def prune(pks: Collection[int]) -> int:
 
     Must run in a transaction.
     """
-    _lock(Entity.COMMITS, "id", pks)
+    _alone_with(Entity.COMMITS, pks)
     sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s::bigint[])"  # noqa: S608
     return _execute(sql, [_array(pks)])
 
 
-def _lock(entity: Entity, column: str, values: Iterable[object]) -> None:
-    """Locks rows in the order in which `write` does."""
-    table = _table(entity)
-    sql = f"""
-        SELECT FROM {table.name} WHERE {column} = ANY(%s::bigint[])
-        ORDER BY {", ".join(table.keys)} FOR NO KEY UPDATE
+def _alone(entity: Entity, repository_ids: Iterable[int]) -> None:
+    """Waits until nobody else writes these lists, and keeps others waiting until the transaction ends.
+
+    Rows locked in order are not enough: of two that insert the same rows, PostgreSQL may let each
+    wait for the other as soon as the table has a second unique index. Lists share a fixed number of
+    locks, because the server has only so many.
     """
-    _execute(sql, [_array(values)])
+    slots = sorted({pk % _LOCKS for pk in repository_ids})
+    sql = "SELECT pg_advisory_xact_lock(%s::integer, slot) FROM unnest(%s::integer[]) AS w(slot)"
+    _execute(sql, [_LOCKED[entity], _array(slots)])
+
+
+def _alone_with(entity: Entity, pks: Iterable[int]) -> None:
+    sql = f"""
+        SELECT DISTINCT repository_id FROM {_table(entity).name} WHERE id = ANY(%s::bigint[])
+    """  # noqa: S608  (all names are ours)
+    _alone(entity, (row[0] for row in _rows(sql, [_array(pks)])))
 
 
 def _execute(sql: str, parameters: _Parameters) -> int:

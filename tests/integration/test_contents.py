@@ -432,12 +432,13 @@ def test_a_writer_that_waited_for_another_sees_what_that_one_wrote() -> None:
 
 
 def wait_for_a_waiter() -> None:
-    """Until somebody waits for this transaction to end."""
+    """Until somebody waits for a writer of this database to end."""
     with connection.cursor() as cursor:
         for _ in range(3000):
             cursor.execute(
                 "SELECT pg_sleep(0.01), count(*) FROM pg_locks"
-                " WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
+                " JOIN pg_database ON pg_database.oid = pg_locks.database"
+                " WHERE NOT granted AND locktype = 'advisory' AND datname = current_database()"
             )
             if cursor.fetchone()[1]:
                 return
