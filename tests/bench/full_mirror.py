@@ -43,12 +43,13 @@ def measure(options: Options) -> Figures:
 
 
 def _measure(repeats: int, latency_ms: int) -> Figures:
+    """Each time in a new world: what has just changed is read once more by the next run."""
     runs: dict[str, list[Figures]] = {case: [] for case in CASES}
-    with simulator(SIZE.arguments, latency_ms) as simulated:
-        held = simulated.prepare()
-        changed = 0
-        for number in range(repeats):
-            stage.say(f"mirror: latency {latency_ms} ms, round {number + 1} of {repeats}")
+    held, changed = {}, 0
+    for number in range(repeats):
+        stage.say(f"mirror: latency {latency_ms} ms, round {number + 1} of {repeats}")
+        with simulator(SIZE.arguments, latency_ms) as simulated:
+            held = simulated.prepare()
             runs["bare_first"].append(bare(simulated))
             runs["bare_again"].append(bare(simulated, runs["bare_first"][-1].pop("token")))
             runs["bare_again"][-1].pop("token")
