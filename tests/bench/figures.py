@@ -36,12 +36,13 @@ class Goal(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table with a title above and sentences below; the first column is text."""
+    """A table with a title above and sentences below; its first columns are `words`."""
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    words: int = 1
 
 
 class Options(NamedTuple):

@@ -3,7 +3,6 @@
 Goals are judged here and asserted nowhere.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +36,8 @@ def as_text(results: Figures) -> str:
         scenario = SCENARIOS[name]
         parts += ["", f"== {scenario.TITLE}: {scenario.about(figures)}"]
         for table in scenario.tables(figures):
-            parts += ["", table.title, *_aligned([table.headings, *table.rows]), *table.notes]
-    parts += ["", *_aligned([GOALS, *map(_judged, goals(results))])]
+            parts += ["", table.title, *_aligned(table), *table.notes]
+    parts += ["", *_aligned(_goal_table(results))]
     return "\n".join(parts)
 
 
@@ -65,7 +64,7 @@ def rewrite(page: Path, text: str) -> None:
 
 
 def _goal_table(results: Figures) -> Table:
-    return Table("Goals", GOALS, [_judged(goal) for goal in goals(results)])
+    return Table("Goals", GOALS, [_judged(goal) for goal in goals(results)], words=2)
 
 
 def _judged(goal: Goal) -> tuple[str, ...]:
@@ -82,11 +81,12 @@ def _machine(results: Figures) -> str:
     )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(table: Table) -> list[str]:
+    rows = (table.headings, *table.rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if not place else cell.rjust(width)
+            cell.ljust(width) if place < table.words else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -94,5 +94,5 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _lines(table: Table) -> list[str]:
-    rule = ["---"] + ["---:"] * (len(table.headings) - 1)
+    rule = ["---"] * table.words + ["---:"] * (len(table.headings) - table.words)
     return [f"| {' | '.join(cells)} |" for cells in (table.headings, rule, *table.rows)]
