@@ -6,41 +6,26 @@ account; a list's own mark moves on only after its rows are written, so that a r
 blocked goes on where it was. One repository's failure is noted and tried again by itself (R5.6).
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from typing import Final
 
-import structlog
-from django.db import DataError, IntegrityError
-
-from reconciliation import absent_items, content_diff
-from reconciliation.lists import Judgement, ListRun, Subject
-from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, need
+from reconciliation.content_writing import WORDS, Writing
+from reconciliation.lists import ListRun, Subject
+from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, need, wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents, daily_metrics
-from syncsvc.content_lists import Failed, ListKey, Settled
-from syncsvc.content_plan import Item, Key, item_of
+from syncsvc.content_plan import item_of
 from syncsvc.daily_metrics import Look
-from syncsvc.github.errors import GitHubError
+from syncsvc.github.errors import NotFound
 from syncsvc.github.graphql_content import RepositoryOverview
 from syncsvc.github.reading import ContentPage, Entity, Failure
 from syncsvc.models import ContentList, Installation, Repository, SyncJob
 
-log = structlog.get_logger(__name__)
-
 CHUNK: Final = 500
-BATCH: Final = 1000
-WRITE_SECONDS: Final = 2.0
 STAGE: Final = "reading contents"
 
-WORDS: Final = {
-    Entity.ISSUES: "issues",
-    Entity.PULL_REQUESTS: "pull requests",
-    Entity.COMMITS: "commits",
-}
 #: The permission of a GitHub App that each list needs, by GitHub's name and as GitHub shows it.
 _PERMISSIONS: Final = {
     Entity.ISSUES: ("issues", "Issues"),
@@ -56,10 +41,10 @@ def read_contents(run: Run, only: int | None = None) -> None:
     Raises `GitHubError` for what concerns everything, `Cancelled` and `LeaseLost`.
     """
     subjects = _subjects(run, only)
-    wanted = _permitted(run)
+    permitted = _permitted(run)
     done = 0
     for start in range(0, len(subjects), CHUNK):
-        chunk = _Chunk(run, subjects[start : start + CHUNK], wanted, done, len(subjects))
+        chunk = _Chunk(run, subjects[start : start + CHUNK], permitted, done, len(subjects))
         chunk.read()
         done += CHUNK
 
@@ -156,74 +141,55 @@ class _Chunk:
         self._done, self._total = done, total
         self._seen: dict[int, RepositoryOverview] = {}
         self._open: dict[int, int] = {}
-        self._present: dict[ListKey, int] = {}
-        self._rows: defaultdict[Entity, list[Item]] = defaultdict(list)
-        self._waiting = 0
-        self._written_at = time.monotonic()
-        self._ended: list[ListRun] = []
-        self._failed: list[Failed] = []
-        self._again: list[ListRun] = []
-        self._lacking: list[ListRun] = []
-        self._by_item: dict[tuple[int, Entity], ListRun] = {}
+        self._writing = Writing(run)
 
     def read(self) -> None:
         """Looks, reads what changed, and writes the day's figures."""
-        self._progress("")
-        for _ in self._run.timed("fetch", self._look()):
-            pass
+        self._look()
         work = self._needed()
-        self._flush()
+        self._writing.flush()
         self._follow(work)
-        self._follow([self._successor(each) for each in self._again])
+        self._follow([self._successor(each) for each in self._writing.again])
         self._measure()
-
-    def _measure(self) -> None:
-        """Writes the day's figures of what was seen (R5.4)."""
-        run = self._run
-        looks = {
-            pk: Look(
-                commits=seen.commits,
-                languages=seen.languages,
-                has_ci=seen.has_ci,
-                has_tests=seen.has_tests,
-            )
-            for pk, seen in self._seen.items()
-        }
-        with run.phase("update"), run.lease.writing():
-            counted = daily_metrics.write(looks, run.context.now, dry_run=run.job.dry_run)
-        run.tally("repository_metrics", **asdict(counted))
 
     # --- what has to be read ----------------------------------------------------------------------
 
-    def _look(self) -> Iterator[None]:
+    def _look(self) -> None:
+        run = self._run
         # Languages, CI and tests cost a point for a hundred repositories and many bytes: once a day.
         pks = [each.pk for each in self._subjects.values()]
-        today = self._run.context.now.astimezone(UTC).date()
+        today = run.context.now.astimezone(UTC).date()
         detailed = not daily_metrics.all_measured(pks, today)
         pairs = [(key, each.full_name) for key, each in self._subjects.items()]
-        for found in self._run.contents.overview(pairs, details=detailed):
+        self._progress("")
+        looks = run.contents.overview(pairs, details=detailed, entities=self._wanted)
+        for found in run.timed("fetch", looks):
             subject = self._subjects[found.node_id]
-            if isinstance(found, RepositoryOverview):
-                self._seen[subject.pk] = found
-            else:
+            if isinstance(found, Failure):
                 for entity in self._wanted:
-                    self._fail(subject, entity, found.error)
+                    self._writing.failed(subject, entity, found.error)
+            elif found.github_id not in (None, subject.github_id):
+                error = NotFound(detail=f"{subject.full_name} is another repository by now")
+                for entity in self._wanted:
+                    self._writing.failed(subject, entity, error)
+            else:
+                self._seen[subject.pk] = found
             self._progress(subject.full_name)
-            yield
 
     def _needed(self) -> list[ListRun]:
+        """The lists that have to be read; of the others it is known that nothing changed."""
         run, pks = self._run, list(self._seen)
         with run.phase("compare"):
             known = content_lists.read(pks)
-            self._present = contents.counts(pks)
+            present = contents.counts(pks, self._wanted)
         work: list[ListRun] = []
         for subject in self._subjects.values():
             seen = self._seen.get(subject.pk)
             if seen is None:
                 continue
             for entity in self._wanted:
-                key = (subject.pk, entity)
-                before = _known(known.get(key), self._present.get(key, 0))
+                row = known.get((subject.pk, entity))
+                before = _known(row, present.get((subject.pk, entity), 0))
                 facts = facts_of(seen, entity)
                 found = need(entity, before, facts, self._rules, _spread(subject.pk))
                 if isinstance(found, Need):
@@ -232,10 +198,12 @@ class _Chunk:
                             subject=subject, entity=entity, need=found, facts=facts, known=before
                         )
                     )
-                elif isinstance(found, Wait):
-                    self._still_waits(subject, entity, known[key])
+                elif isinstance(found, Wait) and row is not None:
+                    self._still_waits(subject, entity, row)
                 else:
                     run.tally(entity, unchanged=before.present)
+                    expected = wanted(entity, facts.count, self._rules.commit_limit)
+                    run.counted(entity, github=expected, mirror=before.present)
         for each in work:
             self._open[each.subject.pk] = self._open.get(each.subject.pk, 0) + 1
         self._done += len(self._subjects) - len(self._open)
@@ -246,8 +214,8 @@ class _Chunk:
             subject.full_name,
             f"read {WORDS[entity]}",
             row.error_category,
-            f"Its {WORDS[entity]} could not be read ({row.failures} times so far): {row.error} "
-            f"Next attempt at {row.retry_at:%Y-%m-%d %H:%M} UTC.",
+            f"Its {WORDS[entity]} could not be read, {row.failures} times so far: {row.error} "
+            f"The next attempt is at {row.retry_at:%Y-%m-%d %H:%M} UTC.",
             entity,
         )
 
@@ -265,36 +233,32 @@ class _Chunk:
     # --- reading ----------------------------------------------------------------------------------
 
     def _follow(self, work: Sequence[ListRun]) -> None:
-        """Reads the lists, page by page, and judges each at its end."""
+        """Reads the lists, page by page; each is judged at its end."""
         if not work:
             return
-        run = self._run
+        run, writing = self._run, self._writing
         by_reading = {each.reading: each for each in work}
-        self._by_item = {(each.subject.pk, each.entity): each for each in work}
-        self._written_at = time.monotonic()
+        writing.expect(work)
         try:
             for page in run.timed("fetch", run.contents.contents(list(by_reading))):
-                if page.reading is None:
-                    continue
-                current = by_reading[page.reading]
+                current = by_reading[page.reading]  # type: ignore[index]  # of contents, so of a reading
                 if isinstance(page, Failure):
-                    self._fail(current.subject, current.entity, page.error)
-                    self._closed(current)
+                    writing.failed(current.subject, current.entity, page.error)
                 else:
                     self._take(current, page)
-                late = time.monotonic() - self._written_at >= WRITE_SECONDS
-                if self._waiting >= BATCH or late:
-                    self._flush()
+                if isinstance(page, Failure) or not page.more:
+                    self._closed(current)
+                if writing.is_due:
+                    writing.flush()
                 self._progress(current.subject.full_name)
         finally:
             # Also after an error: what came before it is true and kept.
-            self._flush()
-        self._settle_lacking()
+            writing.flush()
+        writing.settle_lacking()
 
     def _take(self, current: ListRun, page: ContentPage) -> None:
-        run = self._run
         for bad in page.bad:
-            run.failed(
+            self._run.failed(
                 f"{current.subject.full_name} {bad.github_id or bad.index}",
                 f"read {WORDS[current.entity]}",
                 "validation",
@@ -303,172 +267,34 @@ class _Chunk:
             )
         items = [item_of(row, current.subject.pk) for row in page.rows]
         current.take(page, items)
-        self._rows[current.entity] += items
-        self._waiting += len(items)
-        if not page.more:
-            self._ended.append(current)
-            self._closed(current)
+        self._writing.add(current, items, ended=not page.more)
 
     def _closed(self, current: ListRun) -> None:
-        pk = current.subject.pk
-        self._open[pk] -= 1
-        if not self._open[pk]:
-            self._done += 1
+        """A repository is done with the last of its lists; one that is read again stays done."""
+        left = self._open.get(current.subject.pk, 0) - 1
+        self._open[current.subject.pk] = left
+        self._done += left == 0
 
-    def _fail(self, subject: Subject, entity: Entity, error: GitHubError) -> None:
-        sentence = error.sentence
-        self._failed.append(
-            Failed(
-                repository_id=subject.pk, entity=entity, category=error.category, sentence=sentence
+    # --- the day's figures ------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        """Writes the day's figures of what was seen (R5.4)."""
+        run = self._run
+        looks = {
+            pk: Look(
+                commits=seen.commits,
+                languages=seen.languages,
+                has_ci=seen.has_ci,
+                has_tests=seen.has_tests,
             )
-        )
-        self._run.failed(
-            subject.full_name,
-            f"read {WORDS[entity]}",
-            error.category,
-            f"Its {WORDS[entity]} could not be read: {sentence}",
-            entity,
-        )
-        log.warning(
-            "contents.unreadable",
-            repository=subject.full_name,
-            entity=str(entity),
-            kind=error.kind,
-            status=error.status,
-            detail=error.detail,
-        )
-
-    # --- writing ----------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        """Writes what has come, then judges the lists that have ended; all of it or nothing."""
-        rows, self._rows = self._rows, defaultdict(list)
-        ended, self._ended = self._ended, []
-        failed, self._failed = self._failed, []
-        self._waiting, self._written_at = 0, time.monotonic()
-        for entity, items in rows.items():
-            self._write(entity, items)
-        if not ended and not failed:
-            return
-        present = self._now_present(ended)
-        settled: list[Settled] = []
-        for each in ended:
-            count = present.get((each.subject.pk, each.entity), 0)
-            if each.need.whole and count != len(each.keys):
-                self._lacking.append(each)
-            elif each.judged(count) is Judgement.EXPLAINED:
-                settled.append(each.settled(count))
-                self._unchanged(each)
-            else:
-                self._again.append(each)
-        self._note(settled, failed)
-
-    def _note(self, settled: Sequence[Settled], failed: Sequence[Failed] = ()) -> None:
-        run = self._run
-        if not run.job.dry_run and (settled or failed):
-            with run.phase("update"), run.lease.writing():
-                content_lists.settle(settled, run.context.now)
-                content_lists.fail(failed, run.context.now)
-
-    def _write(self, entity: Entity, items: Sequence[Item]) -> None:
-        run = self._run
-        with run.phase("compare"):
-            mine = contents.read(entity, [item.key for item in items])
-            compared = content_diff.compare(items, mine, run.context.now)
-        for item in compared.created:
-            self._by_item[item.repository_id, entity].new.add(item.key)
-        for item in compared.updated:
-            current = self._by_item[item.repository_id, entity]
-            known = mine[item.key]
-            (current.changed if known.present else current.new).add(item.key)
-        if run.job.dry_run:
-            run.tally(entity, created=len(compared.created), updated=len(compared.updated))
-            for item in compared.changes:
-                before, after = content_diff.difference(item, mine.get(item.key))
-                run.proposed_item(
-                    entity, "update" if before else "create", _name(item), before, after
-                )
-            return
-        with run.phase("update"):
-            self._carry_out(entity, compared.changes)
-        self._verify(entity, items)
-
-    def _carry_out(self, entity: Entity, items: Sequence[Item]) -> None:
-        """Writes a batch; one that the database refuses is halved until what it cannot take is alone."""
-        if not items:
-            return
-        run = self._run
-        try:
-            with run.lease.writing():
-                written = contents.write(entity, items, run.author)
-        except (IntegrityError, DataError) as error:
-            if len(items) == 1:
-                log.warning("contents.refused", item=_name(items[0]), error=str(error))
-                run.failed(
-                    _name(items[0]),
-                    "write",
-                    "validation",
-                    "The database cannot hold what GitHub says.",
-                    entity,
-                )
-                return
-            middle = len(items) // 2
-            self._carry_out(entity, items[:middle])
-            self._carry_out(entity, items[middle:])
-            return
-        run.tally(entity, created=written.created, updated=written.updated)
-
-    def _verify(self, entity: Entity, items: Sequence[Item]) -> None:
-        """Looks back: is everything there that GitHub showed (R8.1)?"""
-        run = self._run
-        with run.phase("verify"):
-            missing = contents.missing(entity, {item.key for item in items})
-        run.looked_back(entity, len(items), [_shown(key) for key in missing])
-        if missing:
-            run.failed(
-                f"{len(missing)} {WORDS[entity]}",
-                "verify",
-                "validation",
-                f"Verification found {len(missing)} {WORDS[entity]} missing after they were written.",
-                entity,
-            )
-
-    def _now_present(self, ended: Sequence[ListRun]) -> dict[ListKey, int]:
-        if self._run.job.dry_run:
-            return {
-                (each.subject.pk, each.entity): each.known.present + len(each.new) for each in ended
-            }
-        with self._run.phase("verify"):
-            return contents.counts({each.subject.pk for each in ended})
-
-    # --- what whole lists lacked ------------------------------------------------------------------
-
-    def _settle_lacking(self) -> None:
-        """Finds out what became of the items that a whole list lacked, then settles it."""
-        lacking, self._lacking = self._lacking, []
-        explained = [each for each in lacking if absent_items.settle(self._run, each)]
-        present = self._now_present(explained)
-        settled = []
-        for each in explained:
-            settled.append(each.settled(present.get((each.subject.pk, each.entity), 0)))
-            self._unchanged(each)
-        self._note(settled)
-
-    def _unchanged(self, each: ListRun) -> None:
-        """Counts what was there before and still is, read or proven."""
-        untouched = each.known.present - len(each.changed) - each.removed
-        self._run.tally(each.entity, unchanged=max(0, untouched))
+            for pk, seen in self._seen.items()
+        }
+        with run.phase("update"), run.lease.writing():
+            counted = daily_metrics.write(looks, run.context.now, dry_run=run.job.dry_run)
+        run.tally("repository_metrics", **asdict(counted))
 
     def _progress(self, item: str) -> None:
         self._run.lease.progress(STAGE, min(self._done, self._total), self._total, item)
-
-
-def _name(item: Item) -> str:
-    return f"{WORDS[item.entity]} {_shown(item.key)}"
-
-
-def _shown(key: Key) -> int | str:
-    return key if isinstance(key, int) else key[1]
 
 
 def _spread(pk: int) -> float:

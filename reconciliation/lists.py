@@ -120,9 +120,15 @@ class ListRun:
         }
 
     def is_beyond(self, commit: Held) -> bool:
-        """Whether a commit that was not shown may just be older than those that were asked for."""
+        """Whether a commit that was not shown may just be older than those that were asked for.
+
+        Where the former head was shown, all that was there before still is in the history. Elsewhere
+        the times have to do, which a push with old dates turns round.
+        """
         limit = self.need.limit
         cut = limit is not None and len(self.keys) + self.bad >= limit
+        if cut and (self.subject.pk, self.known.head_sha or "") in self.keys:
+            return True
         return cut and not (
             self.oldest is not None
             and commit.committed_at is not None

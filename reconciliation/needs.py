@@ -118,6 +118,11 @@ def again(entity: Entity, rules: Rules) -> Need:
     return Need(cause=Cause.UNPROVEN, limit=limit)
 
 
+def wanted(entity: Entity, count: int, commit_limit: int) -> int:
+    """How many of GitHub's items the mirror is to hold (R5.3)."""
+    return min(count, commit_limit) if entity is Entity.COMMITS and commit_limit else count
+
+
 def _whole_cause(known: Known, rules: Rules, spread: float) -> Cause | None:
     if known.count is None or known.whole_at is None:
         return Cause.FIRST

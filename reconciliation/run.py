@@ -66,7 +66,8 @@ class Run:
         self._failures: list[dict[str, Any]] = []
         self._plan: list[dict[str, Any]] = []
         self._verification: dict[str, Any] = {}
-        self._looked_back: dict[str, dict[str, Any]] = {}
+        self._contents: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._missing: defaultdict[str, list[Any]] = defaultdict(list)
         self._listed = False
         self._source: RepositorySource | None = None
 
@@ -249,14 +250,18 @@ class Run:
         """Says that the listing was whole: every repository it named was seen at this run's time."""
         self._listed = True
 
-    def looked_back(self, entity: str, looked: int, missing: Sequence[Any]) -> None:
-        """Counts what verification of written items found: those that are missing after all (R8.1)."""
-        found = self._looked_back.setdefault(
-            entity, {"checked": 0, "missing": 0, "missing_ids": []}
-        )
-        found["checked"] += looked
+    def counted(self, entity: str, *, github: int, mirror: int) -> None:
+        """Adds how many items GitHub and the mirror have in one list (R8.1)."""
+        found = self._contents[entity]
+        found["github"] += github
+        found["mirror"] += mirror
+
+    def looked_back(self, entity: str, written: int, missing: Sequence[Any]) -> None:
+        """Adds what verification found of written items: those that are missing after all (R8.1)."""
+        found = self._contents[entity]
+        found["written"] += written
         found["missing"] += len(missing)
-        found["missing_ids"] = (found["missing_ids"] + list(missing))[:MISSING_SHOWN]
+        self._missing[entity] = (self._missing[entity] + list(missing))[:MISSING_SHOWN]
 
     def verified(self, result: dict[str, Any]) -> None:
         """Keeps what verification found (R8.1)."""
@@ -286,13 +291,24 @@ class Run:
             phases_seconds={name: round(self._seconds[name], 4) for name in phases}
             | {"total": round(total, 4)},
             discrepancies=dict(self._kinds),
-            verification=self._verification
-            | ({"contents": self._looked_back} if self._looked_back else {}),
+            verification=self._verification | self._verified_contents(),
             failures=tuple(self._failures),
             plan=tuple(self._plan),
             accuracy=self.accuracy,
             listed_at=self.context.now if self._listed else None,
         )
+
+    def _verified_contents(self) -> dict[str, Any]:
+        if not self._contents:
+            return {}
+        names = ("github", "mirror", "written", "missing")
+        return {
+            "contents": {
+                entity: {name: found[name] for name in names}
+                | {"missing_ids": self._missing[entity]}
+                for entity, found in self._contents.items()
+            }
+        }
 
 
 def _plain(values: Any) -> dict[str, Any]:

@@ -4,14 +4,15 @@ Hides which way was taken. What says something about us (a limit, refused creden
 raised as it is; what only says that GraphQL cannot give it is asked for once more through REST.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import structlog
 
 from syncsvc.github.errors import AnswerTooLarge, GitHubError, NetworkError, ServerError
+from syncsvc.github.graphql import ALL
 from syncsvc.github.graphql_client import GraphQLReader
 from syncsvc.github.graphql_content import RepositoryOverview
-from syncsvc.github.reading import ContentPage, Failure, Reading
+from syncsvc.github.reading import ContentPage, Entity, Failure, Reading
 from syncsvc.github.rest_content import RestReader
 
 log = structlog.get_logger(__name__)
@@ -30,16 +31,21 @@ class ContentReader:
         self.rest_only = False
 
     def overview(
-        self, repositories: Sequence[tuple[str, str]], *, details: bool = True
+        self,
+        repositories: Sequence[tuple[str, str]],
+        *,
+        details: bool = True,
+        entities: Collection[Entity] = ALL,
     ) -> Iterator[RepositoryOverview | Failure]:
-        """One look at each repository, given as node id and full name.
+        """One look at each repository, given as node id and full name; see the two readers.
 
         Raises `GitHubError` when GitHub as a whole cannot be asked.
         """
         left = dict(repositories)
         if not self.rest_only:
             try:
-                for each in self._graphql.overview(list(left), details=details):
+                found = self._graphql.overview(list(left), details=details, entities=entities)
+                for each in found:
                     if isinstance(each, Failure) and _rest_may_help(each.error):
                         continue
                     left.pop(each.node_id, None)
@@ -47,7 +53,7 @@ class ContentReader:
             except GitHubError as error:
                 self._fall_back(error)
         if left:
-            yield from self._rest.overview(list(left.items()), details=details)
+            yield from self._rest.overview(list(left.items()), details=details, entities=entities)
 
     def contents(self, work: Iterable[Reading]) -> Iterator[ContentPage | Failure]:
         """The pages of all readings; each ends with a page without `more`, or with a `Failure`.

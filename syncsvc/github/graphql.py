@@ -4,7 +4,7 @@ Hides aliases and variables, GitHub's ways of failing with status 200, and which
 an error spoils.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -30,6 +30,7 @@ from syncsvc.github.values import MalformedBody, is_mapping, parse_json, parse_t
 
 RESOURCE: Final = "graphql"
 MOST_IDS: Final = 100
+ALL: Final = frozenset(Entity)
 
 _LIMITED: Final = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
 _TOO_BIG: Final = frozenset(
@@ -85,12 +86,20 @@ def query_text(name: str) -> str:
     return "\n".join(lines).strip()
 
 
-def overview_query(node_ids: Sequence[str], *, details: bool) -> Query:
+def overview_query(
+    node_ids: Sequence[str], *, details: bool, entities: Collection[Entity] = ALL
+) -> Query:
     """The overview of at most 100 repositories (R4.4, R5.5): 3 points, 4 with details."""
-    connections = len(node_ids) * (4 if details else 3)
+    connections = len(node_ids) * (len(entities) + details)
     return Query(
         text=query_text("overview"),
-        variables={"ids": list(node_ids), "details": details},
+        variables={
+            "ids": list(node_ids),
+            "details": details and Entity.COMMITS in entities,
+            "issues": Entity.ISSUES in entities,
+            "pullRequests": Entity.PULL_REQUESTS in entities,
+            "commits": Entity.COMMITS in entities,
+        },
         points=max(1, round(connections / 100)),
     )
 

@@ -7,7 +7,7 @@ the follow-ups for items that did not come whole. `rest_content` reads the same,
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
@@ -36,7 +36,7 @@ from syncsvc.github.graphql_pages import Arrived, completed, incomplete, read_pa
 from syncsvc.github.graphql_wire import Exchange, Wire
 from syncsvc.github.payloads import BadRecord
 from syncsvc.github.planning import Limits, PagePlan, Planner, points_of
-from syncsvc.github.reading import ContentPage, Failure, Reading
+from syncsvc.github.reading import ContentPage, Entity, Failure, Reading
 from syncsvc.github.values import InvalidRecord, is_mapping
 
 _GIVE_UP_AFTER: Final = 12
@@ -75,11 +75,16 @@ class GraphQLReader:
     # -- overview ----------------------------------------------------------------------------------
 
     def overview(
-        self, node_ids: Iterable[str], *, details: bool = True
+        self,
+        node_ids: Iterable[str],
+        *,
+        details: bool = True,
+        entities: Collection[Entity] = graphql.ALL,
     ) -> Iterator[RepositoryOverview | Failure]:
         """One look at each repository, a hundred a request; the order is not kept.
 
-        `details` adds languages, CI and tests, for one point more. Raises `GitHubError` when GitHub
+        `details` adds languages, CI and tests, for one point more. A list that is not among
+        `entities` is not asked for and looks empty. Raises `GitHubError` when GitHub
         as a whole cannot be asked: a limit, a refused credential, no network.
         """
         ids = list(dict.fromkeys(node_ids))
@@ -89,7 +94,9 @@ class GraphQLReader:
         while waiting:
             part, attempt = waiting.popleft()
             try:
-                answer = self._wire.ask(graphql.overview_query(part, details=details)).answer
+                answer = self._wire.ask(
+                    graphql.overview_query(part, details=details, entities=entities)
+                ).answer
             except GitHubError as error:
                 failures += 1
                 if not _asks_too_much(error) or failures >= _GIVE_UP_AFTER:
@@ -97,7 +104,7 @@ class GraphQLReader:
                 left: dict[str, GitHubError] = dict.fromkeys(part, error)
             else:
                 left = {}
-                for each in self._overviews(part, answer):
+                for each in self._overviews(part, answer, entities):
                     if isinstance(each, Failure) and each.error.retryable:
                         left[each.node_id] = each.error
                     else:
@@ -109,14 +116,14 @@ class GraphQLReader:
                 waiting.extendleft((half, attempt + 1) for half in _halves(list(left)))
 
     def _overviews(
-        self, part: Sequence[str], answer: QueryAnswer
+        self, part: Sequence[str], answer: QueryAnswer, entities: Collection[Entity]
     ) -> Iterator[RepositoryOverview | Failure]:
         nodes = (answer.data or {}).get("nodes")
         nodes = nodes if isinstance(nodes, list) and len(nodes) == len(part) else [None] * len(part)
         for index, (node_id, node) in enumerate(zip(part, nodes, strict=True)):
             try:
                 errors = _spoiling(answer, index)
-                row = parse_overview(None if errors else node, node_id)
+                row = parse_overview(None if errors else node, node_id, entities)
             except InvalidRecord as problem:
                 errors = errors or tuple(each for each in answer.errors if not each.path)
                 error = errors[0].as_error() if errors else _unexplained(node, problem, answer)

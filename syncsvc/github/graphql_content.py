@@ -4,12 +4,13 @@ Hides GraphQL's names and nesting. Everything is handed to the parsers of `conte
 is the same whichever way it came. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from syncsvc.github.content import Languages, is_sha, parse_languages
+from syncsvc.github.reading import Entity
 from syncsvc.github.values import InvalidRecord, is_id, is_mapping, parse_time, some_text
 
 _MAX_DIGITS: Final = 19
@@ -213,15 +214,16 @@ def _root_names(node: Mapping[str, Any]) -> frozenset[str] | None:
     return frozenset(name.lower() for name in names if type(name) is str)
 
 
-def parse_overview(node: object, asked_id: str) -> RepositoryOverview:
-    """One repository node of the overview; raises `InvalidRecord` when counts are missing."""
+def parse_overview(
+    node: object, asked_id: str, entities: Collection[Entity] = frozenset(Entity)
+) -> RepositoryOverview:
+    """One repository node of the overview; raises `InvalidRecord` when counts are missing.
+
+    Lists that were not asked for, because they are not among `entities`, look empty.
+    """
     if not is_mapping(node):
         raise InvalidRecord("", "not an object", node)
-    branch = node.get("defaultBranchRef")
-    branch = branch if is_mapping(branch) else {}
-    target = branch.get("target")
-    target = target if is_mapping(target) else {}
-    head = target.get("oid")
+    branch, head, commits = _branch(node) if Entity.COMMITS in entities else (None, None, 0)
     names = _root_names(node)
     detailed = is_mapping(node.get("languages"))
     return RepositoryOverview(
@@ -229,17 +231,32 @@ def parse_overview(node: object, asked_id: str) -> RepositoryOverview:
         github_id=_database_id(node),
         full_name=some_text(node.get("nameWithOwner")) or "",
         is_empty=node.get("isEmpty") is True,
-        issues=_count(node, "issues"),
-        pull_requests=_count(node, "pullRequests"),
+        issues=_count(node, "issues") if Entity.ISSUES in entities else 0,
+        pull_requests=_count(node, "pullRequests") if Entity.PULL_REQUESTS in entities else 0,
         latest_issue_at=_latest(node, "issues"),
         latest_pull_request_at=_latest(node, "pullRequests"),
-        default_branch=some_text(branch.get("name")),
-        head_oid=head if is_sha(head) else None,
-        commits=_count(target, "history") if is_mapping(target.get("history")) else 0,
+        default_branch=branch,
+        head_oid=head,
+        commits=commits,
         languages=parse_languages(languages_of(node["languages"])) if detailed else None,
         has_ci=_has_ci(node, names),
         has_tests=None if names is None else has_test_folder(names),
     )
+
+
+def _branch(node: Mapping[str, Any]) -> tuple[str | None, str | None, int]:
+    """The default branch's name, head and length. Only null says that there is none: a part that is
+    missing must not look like a history that is empty."""
+    if "defaultBranchRef" not in node:
+        raise InvalidRecord("defaultBranchRef", "missing", node)
+    branch = node["defaultBranchRef"]
+    if branch is None:
+        return None, None, 0
+    target = branch.get("target") if is_mapping(branch) else None
+    head = target.get("oid") if is_mapping(target) else None
+    if type(head) is not str or not is_sha(head) or not is_mapping(target):
+        raise InvalidRecord("defaultBranchRef.target.oid", "missing or not a git object", node)
+    return some_text(branch.get("name")), head, _count(target, "history")
 
 
 def _has_ci(node: Mapping[str, Any], names: frozenset[str] | None) -> bool | None:

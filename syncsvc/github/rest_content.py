@@ -4,7 +4,7 @@ Hides paths and parameters, what REST mixes into its lists, how it says that the
 how it says what became of a single item.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -22,7 +22,7 @@ from syncsvc.github.content import (
     parse_pull_request,
 )
 from syncsvc.github.errors import GitHubError, NetworkError, NotFound, ServerError
-from syncsvc.github.graphql import rfc3339
+from syncsvc.github.graphql import ALL, rfc3339
 from syncsvc.github.graphql_content import RepositoryOverview
 from syncsvc.github.graphql_pages import since_kept
 from syncsvc.github.listing import PER_PAGE
@@ -90,7 +90,11 @@ class RestReader:
         self._client = client
 
     def overview(
-        self, repositories: Iterable[tuple[str, str]], *, details: bool = True
+        self,
+        repositories: Iterable[tuple[str, str]],
+        *,
+        details: bool = True,
+        entities: Collection[Entity] = ALL,
     ) -> Iterator[RepositoryOverview | Failure]:
         """As `GraphQLReader.overview`, for pairs of node id and full name, in their order.
 
@@ -102,7 +106,9 @@ class RestReader:
         for node_id, full_name in dict.fromkeys(repositories):
             found: RepositoryOverview | Failure
             try:
-                found = read_overview(self._client, node_id, full_name, details=details)
+                found = read_overview(
+                    self._client, node_id, full_name, details=details, entities=entities
+                )
                 stumbles.none()
             except OWN as error:
                 stumbles.note(error)

@@ -4,7 +4,7 @@ Hides how REST is made to count, where it says that there is nothing, and that i
 has pull requests in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,9 +20,11 @@ from syncsvc.github.errors import (
     ServerError,
     ValidationFailed,
 )
+from syncsvc.github.graphql import ALL
 from syncsvc.github.graphql_content import RepositoryOverview, has_ci_file, has_test_folder
 from syncsvc.github.listing import PER_PAGE
 from syncsvc.github.payloads import RepositoryRow, parse_list, parse_object, parse_repository
+from syncsvc.github.reading import Entity
 from syncsvc.github.transport import Request
 from syncsvc.github.values import InvalidRecord, is_mapping, parse_time, some_text
 
@@ -52,15 +54,20 @@ def is_switched_off(error: GitHubError) -> bool:
 
 
 def read_overview(
-    client: GitHubClient, node_id: str, full_name: str, *, details: bool
+    client: GitHubClient,
+    node_id: str,
+    full_name: str,
+    *,
+    details: bool,
+    entities: Collection[Entity] = ALL,
 ) -> RepositoryOverview:
-    """What one repository holds; any `GitHubError`.
+    """What one repository holds; any `GitHubError`. Lists that are not asked for look empty.
 
     Takes 4 requests, with details up to 6 and one more where there is a folder `.github`; and one
     more where the issue list begins with a pull request. Raises `NotFound` when the name belongs to
     another repository by now.
     """
-    return _Look(client, node_id, full_name).taken(details=details)
+    return _Look(client, node_id, full_name).taken(details=details, entities=entities)
 
 
 class _Look:
@@ -71,16 +78,17 @@ class _Look:
         self._node_id = node_id
         self._path = repository_path(full_name)
 
-    def taken(self, *, details: bool) -> RepositoryOverview:
+    def taken(self, *, details: bool, entities: Collection[Entity]) -> RepositoryOverview:
         repository = self._repository()
         # A renamed repository would redirect each further request.
         self._path = repository_path(repository.full_name)
         # Pull requests first: one that is opened meanwhile makes one issue too many, not too few,
         # and where none is expected none would be read.
-        pulls = self._listed(f"/pulls?{NEWEST_FIRST}")
-        entries = self._entries()
+        has_pulls = Entity.PULL_REQUESTS in entities
+        pulls = self._listed(f"/pulls?{NEWEST_FIRST}") if has_pulls else _NOTHING
+        entries = self._entries() if Entity.ISSUES in entities else _NOTHING
         issues = max(0, entries.total - pulls.total)
-        commits, is_empty = self._commits()
+        commits, is_empty = self._commits() if Entity.COMMITS in entities else (_NOTHING, False)
         head = commits.first.get("sha")
         head = head if is_sha(head) else None
         has_ci, has_tests = self._files(head) if details and head else (None, None)

@@ -56,22 +56,68 @@ def github(tmp_path: Path) -> Iterator[dict[str, Any]]:
     command += ["--private-key-file", str(tmp_path / "key.pem"), "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
-def mirrored(served: Served) -> dict[int, dict[str, Any]]:
-    """All repositories that the API shows, through all its pages."""
+def shown(served: Served, resource: str) -> list[dict[str, Any]]:
+    """All rows of a resource that the API shows, through all its pages."""
     root = f"http://127.0.0.1:{served.port}/api/v1"
     login = {"username": LOGIN["ADMIN_USERNAME"], "password": LOGIN["ADMIN_PASSWORD"]}
     token = ask(f"{root}/auth/token/", body=login)["access"]
-    found: dict[int, dict[str, Any]] = {}
-    url: str | None = f"{root}/repositories/"
+    found: list[dict[str, Any]] = []
+    url: str | None = f"{root}/{resource}/?page_size=500"
     while url:
         page = ask(url, token=token)
-        found |= {row["github_id"]: row for row in page["results"]}
+        found += page["results"]
         url = page["next"]
-    return {github_id: comparable(row) for github_id, row in found.items()}
+    return found
+
+
+def mirrored(served: Served) -> dict[int, dict[str, Any]]:
+    """All repositories that the API shows."""
+    return {row["github_id"]: comparable(row) for row in shown(served, "repositories")}
+
+
+def contents(served: Served) -> dict[str, Any]:
+    """What the API shows of issues, pull requests and commits, in the simulator's words."""
+    commits = {
+        (row["repository_full_name"], row["sha"]): (row["author_login"], row["message"])
+        for row in shown(served, "commits")
+    }
+    return {
+        "issues": {row["github_id"]: item(row) for row in shown(served, "issues")},
+        "pull_requests": {row["github_id"]: item(row) for row in shown(served, "pull-requests")},
+        "commits": commits,
+    }
+
+
+def item(row: dict[str, Any]) -> dict[str, Any]:
+    """What issues and pull requests have in common, in one form."""
+    names = ("number", "title", "author", "assignees", "labels")
+    times = ("created_at", "updated_at")
+    return {name: row[name] for name in names} | {
+        "body": row["body"] or "",
+        "state": row.get("github_state", row["state"]),
+        "closed_at": parse_time(row["closed_at"]),
+        **{name: parse_time(row.get(f"github_{name}", row.get(name))) for name in times},
+    }
+
+
+def true_contents(url: str, repositories: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same of the simulated GitHub."""
+    found: dict[str, Any] = {"issues": {}, "pull_requests": {}, "commits": {}}
+    for repository in repositories:
+        truth = ask(f"{url}/_simulator/truth/content?repository={repository['github_id']}")
+        for entity in ("issues", "pull_requests"):
+            found[entity] |= {row["github_id"]: item(row) for row in truth[entity]}
+        found["commits"] |= {
+            (repository["full_name"], row["sha"]): (row["author_login"], row["message"])
+            for row in truth["commits"]
+        }
+    return found
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +136,7 @@ def assert_equal(served: Served, truth: Callable[[], list[dict[str, Any]]]) -> N
     assert mirrored(served) == expected
 
 
-@pytest.mark.spec("R2.1", "R5.1")
+@pytest.mark.spec("R2.1", "R5.1", "R5.2", "R5.3", "R19.1")
 def test_app_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
     with github(tmp_path) as simulator:
         served = serve(
@@ -102,7 +148,13 @@ def test_app_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
         served.await_ready()
         assert "the App installations" in served.said()
         truth = ask(f"{simulator['url']}/_simulator/truth")
-        assert_equal(served, lambda: [row for rows in truth.values() for row in rows])
+        repositories = [row for rows in truth.values() for row in rows]
+        assert_equal(served, lambda: repositories)
+        expected = true_contents(simulator["url"], repositories)
+        until(
+            lambda: len(shown(served, "repository-metrics")) >= len(repositories), 60, served.said
+        )
+        assert contents(served) == expected
         served.ctrl_c()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reconciliation import conductor
+from reconciliation.run import COUNTED, ENTITIES
 from syncsvc import discovery, events, jobs, status
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Decision, Reason
@@ -179,18 +180,25 @@ def _sentence(job: SyncJob) -> str:
     if job.status == SyncJob.Status.BLOCKED:
         return f"blocked until {job.run_after:%Y-%m-%d %H:%M:%S} UTC ({job.blocked_reason}); it goes on by itself."
     parts = [
-        f"{number} {name}"
-        for name, number in job.counts.get("repositories", {}).items()
-        if number or name == "unchanged"
+        f"{entity.replace('_', ' ')} {_figures(counts)}"
+        for entity, counts in sorted(job.counts.items(), key=lambda each: ENTITIES.index(each[0]))
     ]
     tail = f" {job.error}" if job.error else ""
     would = " (dry run: nothing was written)" if job.dry_run else ""
     seconds = job.phases_seconds.get("total", 0.0)
     requests = job.api.get("requests", 0)
+    points = job.api.get("graphql_points", 0)
+    spent = f"{requests} requests" + (f" and {points} GraphQL points" if points else "")
     return (
-        f"{job.get_status_display().lower()} in {seconds:.1f} s with {requests} requests: "
-        f"{', '.join(parts) or 'nothing read'}{would}.{tail}"
+        f"{job.get_status_display().lower()} in {seconds:.1f} s with {spent}: "
+        f"{'; '.join(parts) or 'nothing read'}{would}.{tail}"
     )
+
+
+def _figures(counts: dict[str, int]) -> str:
+    """What happened to one kind of things; at least how many are as they were."""
+    told = [f"{counts[name]} {name}" for name in COUNTED if counts.get(name)]
+    return ", ".join(told) or "0 unchanged"
 
 
 @contextmanager
