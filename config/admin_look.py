@@ -55,6 +55,11 @@ UNFOLD: Final[dict[str, Any]] = {
                 "items": [
                     _entry("Installations", "hub", "syncsvc.installation"),
                     _entry("Repositories", "folder_copy", "syncsvc.repository"),
+                    _entry("Issues", "bug_report", "syncsvc.issue"),
+                    _entry("Pull requests", "merge", "syncsvc.pullrequest"),
+                    _entry("Commits", "commit", "syncsvc.commit"),
+                    _entry("Daily metrics", "monitoring", "syncsvc.repositorymetric"),
+                    _entry("Readings", "menu_book", "syncsvc.contentlist"),
                     _entry("Sync jobs", "sync", "syncsvc.syncjob"),
                 ],
             },

@@ -305,7 +305,15 @@ class Run:
         return {
             "contents": {
                 entity: {name: found[name] for name in names}
-                | {"missing_ids": self._missing[entity]}
+                | {
+                    # More commits than are wanted may be left until the next whole reading.
+                    "ok": not found["missing"]
+                    and (
+                        found["github"] == found["mirror"]
+                        or (entity == "commits" and found["mirror"] > found["github"])
+                    ),
+                    "missing_ids": self._missing[entity],
+                }
                 for entity, found in self._contents.items()
             }
         }

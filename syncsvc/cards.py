@@ -177,6 +177,11 @@ def totals(entities: Iterable[dict[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple((name, sum(entity.get(name, 0) for entity in counted)) for name in COUNTED)
 
 
+def errors(counts: dict[str, dict[str, int]]) -> int:
+    """How much went wrong, over all kinds of things."""
+    return sum(entity.get("errors", 0) for entity in counts.values())
+
+
 def by_entity(
     counts: dict[str, dict[str, int]],
 ) -> list[tuple[str, tuple[tuple[str, int], ...]]]:

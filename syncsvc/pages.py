@@ -197,6 +197,7 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
             "phases": _in_order(row.phases_seconds, PHASES),
             "requests": _in_order(row.api, ("requests", "not_modified", "graphql_points")),
             "totals": cards.totals(row.counts.values()),
+            "untold": max(0, cards.errors(row.counts) - len(row.failures)),
             "entities": cards.by_entity(row.counts),
             "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
             "may_cancel": row.is_active and selectors.may_cancel(request.user, row),

@@ -71,7 +71,7 @@ def test_the_page_of_a_run_says_what_it_came_to(mine: Installation) -> None:
         installation=mine,
         status="partial",
         requested_by=member_of(mine),
-        counts={"repositories": {"created": 4, "updated": 3, "unchanged": 12, "errors": 1}},
+        counts={"repositories": {"created": 4, "updated": 3, "unchanged": 12, "errors": 3}},
         api={"requests": 13, "not_modified": 11, "graphql_points": 0},
         phases_seconds={"fetch": 1.82, "total": 2.41},
         accuracy=0.99999,
@@ -83,6 +83,9 @@ def test_the_page_of_a_run_says_what_it_came_to(mine: Installation) -> None:
             "counts": {"github": 20, "mirror": 19},
             "missing": 1,
             "unexplained": 0,
+            "contents": {
+                "issues": {"github": 31, "mirror": 30, "written": 7, "missing": 2, "ok": False}
+            },
         },
         failures=[
             {"item": "acme/x", "operation": "read", "category": "network", "message": "Too slow."}
@@ -93,7 +96,9 @@ def test_the_page_of_a_run_says_what_it_came_to(mine: Installation) -> None:
     for part in (
         "Partly succeeded",
         "One repository could not be read.",
-        "4 created 3 updated 12 unchanged 0 deleted 1 errors",
+        "4 created 3 updated 12 unchanged 0 deleted 3 errors",
+        "Issues 31 30 7 2",
+        "The first 1; 2 more are counted above.",
         "Fetch 1.82 s Total 2.41 s",
         "Requests 13 Not modified 11 GraphQL points 0",
         "99.99 %",
