@@ -19,6 +19,7 @@ from reconciliation.run import Run
 from syncsvc import content_lists, contents
 from syncsvc.content_lists import Failed, ListKey, Settled
 from syncsvc.content_plan import Item, Key
+from syncsvc.contents import Written
 from syncsvc.github.errors import GitHubError
 from syncsvc.github.reading import Entity
 
@@ -94,13 +95,37 @@ class Writing:
         return self._waiting >= BATCH or (late and self._waiting > 0)
 
     def flush(self) -> None:
-        """Writes what has come, then judges the lists that have ended."""
+        """Writes what has come and judges the lists that have ended, all of it or nothing."""
         rows, self._rows = self._rows, defaultdict(list)
         ended, self._ended = self._ended, []
         failed, self._failed = self._failed, []
         self._waiting, self._written_at = 0, time.monotonic()
-        for entity, items in rows.items():
-            self._write(entity, items)
+        changes = {entity: self._compared(entity, rows[entity]) for entity in Entity}
+        if not any((ended, failed, *changes.values())):
+            return
+        run = self._run
+        if run.job.dry_run:
+            self._judged(ended)
+            return
+        with run.phase("update"):
+            try:
+                with run.lease.writing():
+                    written = {name: self._write(name, items) for name, items in changes.items()}
+                    self._note(self._judged(ended), failed)
+            except (IntegrityError, DataError):
+                # One of the rows cannot be written: each kind by itself, then halved.
+                for entity, items in changes.items():
+                    self._write_apart(entity, items)
+                with run.lease.writing():
+                    self._note(self._judged(ended), failed)
+            else:
+                for entity, done in written.items():
+                    run.tally(entity, created=done.created, updated=done.updated)
+        for entity, items in changes.items():
+            self._look_back(entity, items)
+
+    def _judged(self, ended: Sequence[ListRun]) -> list[Settled]:
+        """The lists that are explained; the others are put where they are gone on with."""
         present = self._present(ended)
         settled: list[Settled] = []
         for each in ended:
@@ -111,23 +136,28 @@ class Writing:
                 settled.append(self._settled(each, count))
             else:
                 self.again.append(each)
-        self._note(settled, failed)
+        return settled
 
     def settle_lacking(self) -> None:
         """Finds out what became of the items that whole lists lacked, then settles these lists."""
+        run = self._run
         lacking, self._lacking = self._lacking, []
-        explained = [each for each in lacking if absent_items.settle(self._run, each)]
+        explained = [each for each in lacking if absent_items.settle(run, each)]
         present = self._present(explained)
-        self._note(
-            [
-                self._settled(each, present.get((each.subject.pk, each.entity), 0))
-                for each in explained
-            ]
-        )
+        settled = [
+            self._settled(each, present.get((each.subject.pk, each.entity), 0))
+            for each in explained
+        ]
+        if settled and not run.job.dry_run:
+            with run.phase("update"), run.lease.writing():
+                self._note(settled, ())
 
     # --- rows -------------------------------------------------------------------------------------
 
-    def _write(self, entity: Entity, items: Sequence[Item]) -> None:
+    def _compared(self, entity: Entity, items: Sequence[Item]) -> tuple[Item, ...]:
+        """What of these has to be written."""
+        if not items:
+            return ()
         run = self._run
         with run.phase("compare"):
             mine = contents.read(entity, {item.key for item in items})
@@ -142,19 +172,19 @@ class Writing:
                 before, after = content_diff.difference(item, mine.get(item.key))
                 operation = "update" if item.key in mine else "create"
                 run.proposed_item(entity, operation, _name(item), before, after)
-            return
-        with run.phase("update"):
-            self._carry_out(entity, compared.changes)
-        self._look_back(entity, compared.changes)
+        return compared.changes
 
-    def _carry_out(self, entity: Entity, items: Sequence[Item]) -> None:
+    def _write(self, entity: Entity, items: Sequence[Item]) -> Written:
+        return contents.write(entity, items, self._run.author)
+
+    def _write_apart(self, entity: Entity, items: Sequence[Item]) -> None:
         """Writes a batch; one that the database refuses is halved until what it cannot take is alone."""
         if not items:
             return
         run = self._run
         try:
             with run.lease.writing():
-                written = contents.write(entity, items, run.author)
+                written = self._write(entity, items)
         except (IntegrityError, DataError) as error:
             if len(items) == 1:
                 log.warning("contents.refused", item=_name(items[0]), error=str(error))
@@ -162,13 +192,15 @@ class Writing:
                 run.failed(_name(items[0]), "write", "validation", sentence, entity)
                 return
             middle = len(items) // 2
-            self._carry_out(entity, items[:middle])
-            self._carry_out(entity, items[middle:])
+            self._write_apart(entity, items[:middle])
+            self._write_apart(entity, items[middle:])
             return
         run.tally(entity, created=written.created, updated=written.updated)
 
     def _look_back(self, entity: Entity, items: Sequence[Item]) -> None:
         """Is everything there that was written (R8.1)?"""
+        if not items:
+            return
         run = self._run
         with run.phase("verify"):
             missing = contents.missing(entity, {item.key for item in items})
@@ -205,12 +237,9 @@ class Writing:
         self._run.counted(each.entity, github=expected, mirror=present)
         return settled
 
-    def _note(self, settled: Sequence[Settled], failed: Sequence[Failed] = ()) -> None:
-        run = self._run
-        if not run.job.dry_run and (settled or failed):
-            with run.phase("update"), run.lease.writing():
-                content_lists.settle(settled, run.context.now)
-                content_lists.fail(failed, run.context.now)
+    def _note(self, settled: Sequence[Settled], failed: Sequence[Failed]) -> None:
+        content_lists.settle(settled, self._run.context.now)
+        content_lists.fail(failed, self._run.context.now)
 
 
 def _name(item: Item) -> str:

@@ -58,6 +58,7 @@ class Run:
         self.author = Author(trigger=lease.job.trigger, job_id=lease.job.pk, now=now)
         self._started = time.monotonic()
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._inside = 0.0
         self._tallies: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._counts = self._tallies["repositories"]
         self._kinds: Counter[str] = Counter()
@@ -102,12 +103,14 @@ class Run:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Adds the seconds inside to the phase."""
-        before = time.monotonic()
+        """Adds the seconds inside to the phase; those of a phase within it count there alone."""
+        before, outside, self._inside = time.monotonic(), self._inside, 0.0
         try:
             yield
         finally:
-            self._seconds[name] += time.monotonic() - before
+            seconds = time.monotonic() - before
+            self._seconds[name] += seconds - self._inside
+            self._inside = outside + seconds
 
     def timed(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time spent waiting for each added to the phase."""

@@ -4,11 +4,13 @@ Hides how failures are counted and when they are tried again.
 """
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import orjson
+from django.db import connection
 from django.db.models import QuerySet
 
 from syncsvc.github.reading import Entity
@@ -16,6 +18,19 @@ from syncsvc.models import ContentList, Installation, Repository
 
 RETRY_BASE: Final = timedelta(minutes=5)
 RETRY_CAP: Final = timedelta(hours=6)
+
+_TABLE: Final = ContentList._meta.db_table
+_KEYS: Final = ("repository_id", "entity")
+_SETTLED: Final = {
+    "repository_id": "bigint",
+    "entity": "text",
+    "count": "bigint",
+    "mirrored": "bigint",
+    "unreadable": "integer",
+    "latest_at": "timestamptz",
+    "head_sha": "text",
+    "item_limit": "integer",
+}
 
 ListKey = tuple[int, Entity]
 """The primary key of our repository, and which of its lists."""
@@ -55,40 +70,31 @@ def read(repository_ids: Collection[int]) -> dict[ListKey, ContentList]:
     return {(row.repository_id, Entity(row.entity)): row for row in rows}
 
 
-def settle(settled: Iterable[Settled], now: datetime) -> None:
+def settle(settled: Sequence[Settled], now: datetime) -> None:
     """Notes what was read at `now`, the start of the run; an earlier failure is over (R5.6)."""
-    rows = [
-        ContentList(
-            repository_id=each.repository_id,
-            entity=str(each.entity),
-            count=each.count,
-            mirrored=each.mirrored,
-            unreadable=each.unreadable,
-            latest_at=each.latest_at,
-            head_sha=each.head_sha,
-            item_limit=each.item_limit,
-            read_at=now,
-            whole_at=now if each.whole else None,
-        )
-        for each in settled
-    ]
-    names = [
-        "count", "mirrored", "unreadable", "latest_at", "head_sha", "item_limit", "read_at",
-        "failures", "failed_at", "retry_at", "error_category", "error",
-    ]  # fmt: skip
-    for whole in (True, False):
-        ContentList.objects.bulk_create(
-            [row for row in rows if (row.whole_at is not None) is whole],
-            update_conflicts=True,
-            unique_fields=["repository", "entity"],
-            update_fields=[*names, "whole_at"] if whole else names,
-        )
+    if not settled:
+        return
+    columns = ", ".join(f"{name} {kind}" for name, kind in _SETTLED.items())
+    names = ", ".join(_SETTLED)
+    assigned = ", ".join(f"{name} = excluded.{name}" for name in _SETTLED if name not in _KEYS)
+    sql = f"""
+        INSERT INTO {_TABLE} AS l ({names}, read_at, whole_at, failures, error_category, error)
+        SELECT {names}, %(now)s, CASE WHEN whole THEN %(now)s::timestamptz END, 0, '', ''
+        FROM json_to_recordset(%(rows)s::json) AS w({columns}, whole boolean)
+        ON CONFLICT ({", ".join(_KEYS)}) DO UPDATE SET {assigned},
+            read_at = excluded.read_at, whole_at = coalesce(excluded.whole_at, l.whole_at),
+            failures = 0, failed_at = NULL, retry_at = NULL, error_category = '', error = ''
+    """  # noqa: S608  (all names are ours)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"now": now, "rows": orjson.dumps(settled).decode()})
 
 
-def fail(failed: Iterable[Failed], now: datetime) -> None:
+def fail(failed: Sequence[Failed], now: datetime) -> None:
     """Notes what could not be read, to be tried again after a while: 5 minutes, doubling up to 6
     hours, with jitter. What was known of the list before stays (R5.6)."""
     failures = {(each.repository_id, each.entity): each for each in failed}
+    if not failures:
+        return
     known = read({repository_id for repository_id, _ in failures})
     rows = []
     for key, each in failures.items():
