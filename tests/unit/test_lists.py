@@ -343,9 +343,9 @@ class Mirror:
             return found
         first = ListRun(subject=ME, entity=self.hub.entity, need=found, facts=facts, known=known)
         changes = iter(between)
-        if not self._follow(first, changes, break_after, rules.now):
-            return found
-        if self._judged(first) is Judgement.UNEXPLAINED:
+        if self._follow(first, changes, break_after, rules.now) and not self._ended(
+            first, rules.now
+        ):
             second = ListRun(
                 subject=ME,
                 entity=self.hub.entity,
@@ -355,10 +355,7 @@ class Mirror:
                 changed=first.changed,
             )
             self._follow(second, changes, None, rules.now)
-            assert self._judged(second) is Judgement.EXPLAINED
-            self._settle(second, rules.now)
-        else:
-            self._settle(first, rules.now)
+            self._ended(second, rules.now)  # else its mark stays, and the next run reads it
         return found
 
     def _follow(
@@ -396,16 +393,15 @@ class Mirror:
                 pk=len(self.rows), repository_id=ME.pk, values=item.values, present=True
             )
 
-    def _judged(self, current: ListRun) -> Judgement:
-        count = len(self.present)
-        if current.need.whole and count != len(current.keys):
-            return Judgement.EXPLAINED  # once what it lacked is known
-        return current.judged(count)
-
-    def _settle(self, current: ListRun, now: datetime) -> None:
-        if current.need.whole:
+    def _ended(self, current: ListRun, now: datetime) -> bool:
+        """Whether what was read explains itself; then it is noted."""
+        if current.need.whole and len(self.present) != len(current.keys):
             self._remove(current, now)
-        self._keep(current.settled(len(self.present)), now)
+        count = len(self.present)
+        if current.judged(count) is Judgement.EXPLAINED:
+            self._keep(current.settled(count), now)
+            return True
+        return False
 
     def _held(self) -> dict[Key, Held]:
         held: dict[Key, Held] = {}
