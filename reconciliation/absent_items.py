@@ -23,6 +23,10 @@ TOO_MANY: Final = (
     f"More than {MOST_ASKED} items are missing from GitHub's lists: the others are asked for in the "
     "next runs, and stay until then."
 )
+UNREADABLE: Final = (
+    "Some of its commits cannot be read, so nobody can tell which of ours are no longer in its "
+    "history: all of them stay."
+)
 OUT_OF_REACH: Final = (
     "Items are missing from GitHub's list, and the repository itself could not be confirmed: "
     "nothing of it was removed."
@@ -44,14 +48,16 @@ def settle(run: Run, current: ListRun) -> bool:
     """
     lacking = current.lacking(contents.present(current.entity, current.subject.pk))
     if current.entity is Entity.COMMITS:
-        _drop(run, current, lacking)
-        return True
+        return _drop(run, current, lacking)
     return _ask(run, current, lacking)
 
 
-def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> None:
+def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
     """A commit that is not in the history any more was dropped by a forced push; one that is only
     older than those that are wanted leaves the mirror."""
+    if lacking and current.bad:
+        _unknown(run, current, current.subject.full_name, UNREADABLE, "validation")
+        return False
     beyond = [held.pk for held in lacking.values() if current.is_beyond(held)]
     dropped = {key: held for key, held in lacking.items() if not current.is_beyond(held)}
     current.removed = len(lacking)
@@ -59,11 +65,12 @@ def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> None:
     if run.job.dry_run:
         for key in dropped:
             run.proposed_item(current.entity, "delete", _name(current, key))
-        return
+        return True
     if lacking:
         with run.phase("update"), run.lease.writing():
             contents.drop([held.pk for held in dropped.values()], run.author)
             contents.prune(beyond)
+    return True
 
 
 def _ask(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:

@@ -18,7 +18,7 @@ from reconciliation.needs import wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents
 from syncsvc.content_lists import Failed, ListKey, Settled
-from syncsvc.content_plan import Item, Key
+from syncsvc.content_plan import Item, Key, MirrorItem
 from syncsvc.contents import Written
 from syncsvc.github.errors import GitHubError
 from syncsvc.github.reading import Entity
@@ -130,24 +130,28 @@ class Writing:
         settled: list[Settled] = []
         for each in ended:
             count = present.get((each.subject.pk, each.entity), 0)
-            if each.need.whole and count != len(each.keys):
+            if each.need.whole and count != len(each.keys) - each.refused:
                 self._lacking.append(each)
             elif each.judged(count) is Judgement.EXPLAINED:
                 settled.append(self._settled(each, count))
-            else:
+            elif not each.second:
                 self.again.append(each)
+            # Else it moved twice while it was read: its mark stays, so that the next run reads it.
         return settled
 
     def settle_lacking(self) -> None:
         """Finds out what became of the items that whole lists lacked, then settles these lists."""
         run = self._run
         lacking, self._lacking = self._lacking, []
-        explained = [each for each in lacking if absent_items.settle(run, each)]
-        present = self._present(explained)
-        settled = [
-            self._settled(each, present.get((each.subject.pk, each.entity), 0))
-            for each in explained
-        ]
+        known = [each for each in lacking if absent_items.settle(run, each)]
+        present = self._present(known)
+        settled: list[Settled] = []
+        for each in known:
+            count = present.get((each.subject.pk, each.entity), 0)
+            if each.judged(count) is Judgement.EXPLAINED:
+                settled.append(self._settled(each, count))
+            elif not each.second:
+                self.again.append(each)
         if settled and not run.job.dry_run:
             with run.phase("update"), run.lease.writing():
                 self._note(settled, ())
@@ -165,14 +169,17 @@ class Writing:
         for item in compared.changes:
             current = self._by_item[item.repository_id, entity]
             known = mine.get(item.key)
-            (current.changed if known is not None and known.present else current.new).add(item.key)
-        if run.job.dry_run:
-            run.tally(entity, created=len(compared.created), updated=len(compared.updated))
-            for item in compared.changes:
-                before, after = content_diff.difference(item, mine.get(item.key))
-                operation = "update" if item.key in mine else "create"
-                run.proposed_item(entity, operation, _name(item), before, after)
+            noted = current.changed if known is not None and known.present else current.new
+            if run.job.dry_run and item.key not in noted:
+                self._propose(item, known)
+            noted.add(item.key)
         return compared.changes
+
+    def _propose(self, item: Item, known: MirrorItem | None) -> None:
+        before, after = content_diff.difference(item, known)
+        operation = "create" if known is None else "update"
+        self._run.tally(item.entity, **{f"{operation}d": 1})
+        self._run.proposed_item(item.entity, operation, _name(item), before, after)
 
     def _write(self, entity: Entity, items: Sequence[Item]) -> Written:
         return contents.write(entity, items, self._run.author)
@@ -190,6 +197,7 @@ class Writing:
                 log.warning("contents.refused", item=_name(items[0]), error=str(error))
                 sentence = "The database cannot hold what GitHub says."
                 run.failed(_name(items[0]), "write", "validation", sentence, entity)
+                self._by_item[items[0].repository_id, entity].refused += 1
                 return
             middle = len(items) // 2
             self._write_apart(entity, items[:middle])

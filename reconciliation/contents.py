@@ -13,12 +13,12 @@ from typing import Final
 
 from reconciliation.content_writing import WORDS, Writing
 from reconciliation.lists import ListRun, Subject
-from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, need, wanted
+from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, is_waiting, need, wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents, daily_metrics
 from syncsvc.content_plan import item_of
 from syncsvc.daily_metrics import Look
-from syncsvc.github.errors import NotFound
+from syncsvc.github.errors import GitHubError, NotFound
 from syncsvc.github.graphql_content import RepositoryOverview
 from syncsvc.github.reading import ContentPage, Entity, Failure
 from syncsvc.models import ContentList, Installation, Repository, SyncJob
@@ -140,12 +140,14 @@ class _Chunk:
         self._rules = _rules(run)
         self._done, self._total = done, total
         self._seen: dict[int, RepositoryOverview] = {}
+        self._unseen: dict[Subject, GitHubError] = {}
         self._open: dict[int, int] = {}
         self._writing = Writing(run)
 
     def read(self) -> None:
         """Looks, reads what changed, and writes the day's figures."""
         self._look()
+        self._tell_unseen()
         work = self._needed()
         self._writing.flush()
         self._follow(work)
@@ -166,12 +168,10 @@ class _Chunk:
         for found in run.timed("fetch", looks):
             subject = self._subjects[found.node_id]
             if isinstance(found, Failure):
-                for entity in self._wanted:
-                    self._writing.failed(subject, entity, found.error)
+                self._unseen[subject] = found.error
             elif found.github_id not in (None, subject.github_id):
-                error = NotFound(detail=f"{subject.full_name} is another repository by now")
-                for entity in self._wanted:
-                    self._writing.failed(subject, entity, error)
+                detail = f"{subject.full_name} is another repository by now"
+                self._unseen[subject] = NotFound(detail=detail)
             else:
                 self._seen[subject.pk] = found
             self._progress(subject.full_name)
@@ -209,6 +209,17 @@ class _Chunk:
         self._done += len(self._subjects) - len(self._open)
         return work
 
+    def _tell_unseen(self) -> None:
+        """What could not even be looked at failed, unless it is not yet time to try it again."""
+        known = content_lists.read([each.pk for each in self._unseen])
+        for subject, error in self._unseen.items():
+            for entity in self._wanted:
+                row = known.get((subject.pk, entity))
+                if row is not None and is_waiting(_known(row, 0), self._rules):
+                    self._still_waits(subject, entity, row)
+                else:
+                    self._writing.failed(subject, entity, error)
+
     def _still_waits(self, subject: Subject, entity: Entity, row: ContentList) -> None:
         self._run.failed(
             subject.full_name,
@@ -227,7 +238,9 @@ class _Chunk:
             need=again(part.entity, self._rules),
             facts=part.facts,
             known=part.known,
+            new=part.new,
             changed=part.changed,
+            second=True,
         )
 
     # --- reading ----------------------------------------------------------------------------------

@@ -48,7 +48,10 @@ class ListRun:
     bad_ids: set[int] = field(default_factory=set)
     total: int | None = None
     oldest: datetime | None = None
+    head: str | None = None
+    refused: int = 0
     removed: int = 0
+    second: bool = False
 
     @property
     def reading(self) -> Reading:
@@ -69,8 +72,12 @@ class ListRun:
         self.keys.update(item.key for item in items)
         self.bad += len(page.bad)
         self.bad_ids.update(bad.github_id for bad in page.bad if bad.github_id is not None)
-        if page.total is not None:
+        # Of issues since a time GraphQL counts those, not the list.
+        if page.total is not None and (self.entity is not Entity.ISSUES or self.need.since is None):
             self.total = page.total
+        self.head = (
+            self.head or page.head_oid
+        )  # GraphQL's cursors hold on to it, whatever is pushed
         for row in page.rows:
             moment = getattr(row, "committed_at", None)
             if moment is not None and (self.oldest is None or moment < self.oldest):
@@ -90,15 +97,21 @@ class ListRun:
     def judged(self, present: int) -> Judgement:
         """Whether what was read explains GitHub's count, `present` being what the mirror now holds.
 
-        A whole list explains itself. A part does when what we have now adds up to GitHub's count; for
+        A whole list explains itself, unless it showed more than GitHub counted at its end: something
+        went while it was read. A part does when what we have now adds up to GitHub's count; for
         commits the former head must have been among them as well: then all that was there before
         still is, for a commit never comes without its ancestors.
         """
-        if self.need.whole or self._adds_up(present):
-            return Judgement.EXPLAINED
-        return Judgement.UNEXPLAINED
+        explained = self._is_consistent if self.need.whole else self._adds_up(present)
+        return Judgement.EXPLAINED if explained else Judgement.UNEXPLAINED
+
+    @property
+    def _is_consistent(self) -> bool:
+        return self.entity is Entity.COMMITS or len(self.keys) + self.bad <= self.count
 
     def _adds_up(self, present: int) -> bool:
+        if self.bad or self.refused:
+            return False  # it may stand for one that is gone
         if self.entity is not Entity.COMMITS:
             return present + self.known.unreadable == self.count
         before = (self.subject.pk, self.known.head_sha or "")
@@ -147,14 +160,23 @@ class ListRun:
         return Settled(
             repository_id=self.subject.pk,
             entity=self.entity,
-            count=self.facts.count if commits else self.count,
+            count=self._length() if commits else self.count,
             mirrored=present,
             unreadable=unreadable,
             latest_at=self.facts.latest_at,
-            head_sha=self.facts.head_sha,
+            head_sha=self.head or self.facts.head_sha,
             item_limit=self._item_limit(),
             whole=self.need.whole,
         )
+
+    def _length(self) -> int:
+        """How long the history of the head is that was read."""
+        limit = self.need.limit
+        read = len(self.keys) + self.bad
+        is_other = self.head not in (None, self.facts.head_sha)
+        if is_other and self.need.whole and (limit is None or read < limit):
+            return read  # pushed since the look: all of it was read
+        return self.facts.count
 
     def _item_limit(self) -> int:
         if self.entity is not Entity.COMMITS:

@@ -29,7 +29,7 @@ class Cause(StrEnum):
     ASKED = "asked for"
     RETRY = "failed before"
     OURS = "our own rows changed"
-    LIMIT = "more commits wanted"
+    LIMIT = "more or fewer commits wanted"
     EXPIRED = "read long ago"
     COUNT = "another count"
     LATEST = "a newer change"
@@ -102,7 +102,7 @@ def need(
     `spread`, from 0 to 1, is the list's own place around `whole_after`, so that lists which were read
     together are not all read whole together again.
     """
-    if rules.patient and known.retry_at is not None and known.retry_at > rules.now:
+    if known.retry_at is not None and is_waiting(known, rules):
         return Wait(until=known.retry_at)
     whole = _whole_cause(known, rules, spread)
     if entity is Entity.COMMITS:
@@ -110,6 +110,11 @@ def need(
     if whole is not None:
         return Need(cause=whole)
     return _items(known, facts, rules)
+
+
+def is_waiting(known: Known, rules: Rules) -> bool:
+    """Whether a list that failed is left alone until its time has come."""
+    return rules.patient and known.retry_at is not None and known.retry_at > rules.now
 
 
 def again(entity: Entity, rules: Rules) -> Need:
@@ -147,7 +152,9 @@ def _items(known: Known, facts: Facts, rules: Rules) -> Need | None:
         return Need(cause=cause)
     if facts.latest_at < known.latest_at:  # what was newest is gone
         return Need(cause=cause)
-    return Need(cause=cause, whole=False, since=known.latest_at - rules.overlap)
+    # A newest change that lies in the future is none of GitHub's times: others hide behind it.
+    since = min(known.latest_at, known.read_at or known.latest_at)
+    return Need(cause=cause, whole=False, since=since - rules.overlap)
 
 
 def _change(known: Known, facts: Facts, rules: Rules) -> Cause | None:
@@ -166,7 +173,9 @@ def _commits(known: Known, facts: Facts, rules: Rules, whole: Cause | None) -> N
         return Need(cause=whole, limit=limit)
     count = known.count or 0
     cut = 0 < known.item_limit < count
-    if cut and (limit is None or limit > known.item_limit):
+    more = cut and (limit is None or limit > known.item_limit)
+    fewer = limit is not None and known.mirrored > limit and not 0 < known.item_limit <= limit
+    if more or fewer:
         return Need(cause=Cause.LIMIT, limit=limit)
     if facts.head_sha == known.head_sha:
         return Need(cause=Cause.COUNT, limit=limit) if facts.count != count else None

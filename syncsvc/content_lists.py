@@ -118,6 +118,14 @@ def fail(failed: Sequence[Failed], now: datetime) -> None:
     )
 
 
+def postpone(repository_id: int, now: datetime) -> None:
+    """Lets the lists of a repository that are due wait as long as after their last failure."""
+    due = ContentList.objects.filter(repository_id=repository_id, retry_at__lte=now)
+    for row in due:
+        row.retry_at = now + retry_delay(row.failures)
+        row.save(update_fields=["retry_at"])
+
+
 def retry_delay(failures: int, jitter: float = 1.0) -> timedelta:
     """How long after failure number `failures` (from 1) the list is tried again."""
     return min(RETRY_CAP, RETRY_BASE * (1 << min(failures - 1, 10))) * jitter

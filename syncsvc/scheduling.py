@@ -80,17 +80,22 @@ def request_retries() -> int:
     """Asks for a sync of each repository that has a list which failed and is to be tried again, one
     at a time of each account (R5.6). Returns how many were asked for.
 
-    What comes of it moves the list's next time, so a request that policy skips is made again.
+    A request that policy turns down is made again.
     """
-    due = list(content_lists.due(clock.now())[:AT_ONCE])
-    for repository in due:
-        SyncService.request(
-            repository.installation_id,
-            SyncJob.Trigger.CRON,
-            mode=SyncJob.Mode.REPO,
-            repository=repository.full_name,
-        )
-    return len(due)
+    now, asked = clock.now(), 0
+    for repository in content_lists.due(now)[:AT_ONCE]:
+        with transaction.atomic():
+            decision = SyncService.request(
+                repository.installation_id,
+                SyncJob.Trigger.CRON,
+                mode=SyncJob.Mode.REPO,
+                repository=repository.full_name,
+            )
+            if decision.action is Action.START:
+                # The run may end before it comes to the lists.
+                content_lists.postpone(repository.pk, now)
+                asked += 1
+    return asked
 
 
 def install_periodic_tasks(**_: Any) -> None:
