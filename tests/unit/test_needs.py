@@ -248,10 +248,8 @@ def test_a_change_is_settled_once_it_was_read_an_overlap_later(
         assert found is whole is None
         return
     assert whole == Need(cause=Cause.UNSETTLED)
-    assert isinstance(found, Need)
-    assert (found.cause, found.whole) == (Cause.UNSETTLED, False)
-    assert found.since is not None
-    assert found.since <= latest - OVERLAP
+    since = min(latest, READ) - OVERLAP  # a time after the reading is none of GitHub's
+    assert found == Need(cause=Cause.UNSETTLED, whole=False, since=since)
 
 
 @pytest.mark.spec("R5.5")
@@ -313,6 +311,7 @@ def test_whole_means_as_many_as_are_wanted(
         (100, 0, None),  # all
         (999, 1000, 1000),
         (100, 100, False),
+        (1000, 1000, False),
         (1000, 2000, False),  # it was not cut
         (1000, 0, False),
         (1001, 0, False),
@@ -325,6 +324,28 @@ def test_more_commits_are_read_where_more_are_wanted_and_there_are_more(
     known = replace(BRANCH, item_limit=read_with)
     found = need(Entity.COMMITS, known, COMMITS, replace(rules, commit_limit=wanted))
     assert found == (None if more is False else Need(cause=Cause.LIMIT, limit=more))
+
+
+@pytest.mark.spec("R5.3", "R5.5")
+@either
+@pytest.mark.parametrize(
+    ("read_with", "held", "wanted", "fewer"),
+    [
+        (0, 1000, 1000, False),
+        (0, 1000, 999, True),
+        (1000, 1000, 999, True),
+        (100, 100, 99, True),
+        (100, 105, 100, False),  # what came since stays until all is read
+        (100, 105, 104, True),  # more, in fact
+        (100, 99, 99, False),
+    ],
+)
+def test_a_branch_is_read_whole_where_fewer_commits_are_wanted(
+    rules: Rules, read_with: int, held: int, wanted: int, *, fewer: bool
+) -> None:
+    known = replace(BRANCH, item_limit=read_with, present=held, mirrored=held)
+    found = need(Entity.COMMITS, known, COMMITS, replace(rules, commit_limit=wanted))
+    assert found == (Need(cause=Cause.LIMIT, limit=wanted) if fewer else None)
 
 
 @pytest.mark.spec("R5.5")
@@ -485,4 +506,6 @@ def test_a_part_is_read_only_where_it_can_be_enough(
         assert found.since is not None
         assert known.latest_at is not None
         assert facts.latest_at is not None
-        assert found.since <= known.latest_at - rules.overlap <= facts.latest_at
+        assert known.latest_at <= facts.latest_at
+        begin = min(known.latest_at, known.read_at or known.latest_at)
+        assert found.since == begin - rules.overlap
