@@ -55,18 +55,33 @@ def environment() -> Iterator[None]:
 
 
 @contextmanager
-def database() -> Iterator[str]:
-    """A migrated, empty database and beside the mirror's tables their twins for the bare loops.
-
-    Yields PostgreSQL's version; the children find the database through the environment.
-    """
+def server() -> Iterator[str]:
+    """A running PostgreSQL, the embedded one or that of `DATABASE_URL`; yields its version."""
     import django  # noqa: PLC0415  (after `environment`)
     from django.db import connection  # noqa: PLC0415
-    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
 
     from config import embedded  # noqa: PLC0415
 
     django.setup()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            version = str(cursor.fetchone()[0])
+        yield version
+    finally:
+        connection.close()
+        embedded.release_postgres()
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """A migrated, empty database and beside the mirror's tables their twins for the bare loops.
+
+    The children find it through the environment. Needs the server.
+    """
+    from django.db import connection  # noqa: PLC0415
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
     before = connection.settings_dict["NAME"]
     connection.settings_dict["TEST"]["NAME"] = f"bench_{os.getpid()}"
     name = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
@@ -74,19 +89,15 @@ def database() -> Iterator[str]:
         with connection.cursor() as cursor:
             for twin, table in TWINS.items():
                 cursor.execute(f"CREATE TABLE {twin} (LIKE {table} INCLUDING ALL)")
-            cursor.execute("SHOW server_version")
-            version = str(cursor.fetchone()[0])
         given = connection.get_connection_params()
         wanted = ("dbname", "user", "password", "host", "port")
         os.environ |= {
             "BENCH_DATABASE": name,
             "BENCH_DSN": make_conninfo("", **{k: given[k] for k in wanted if given.get(k)}),
         }
-        yield version
+        yield
     finally:
         connection.creation.destroy_test_db(before, verbosity=0)
-        connection.close()
-        embedded.release_postgres()
 
 
 def empty_twins() -> None:
