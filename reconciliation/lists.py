@@ -164,7 +164,7 @@ class ListRun:
             mirrored=present,
             unreadable=unreadable,
             latest_at=self.facts.latest_at,
-            head_sha=self.head or self.facts.head_sha,
+            head_sha=None if self.total == 0 else self.head or self.facts.head_sha,
             item_limit=self._item_limit(),
             whole=self.need.whole,
         )
