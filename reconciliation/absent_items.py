@@ -55,7 +55,7 @@ def settle(run: Run, current: ListRun) -> bool:
 def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
     """A commit that is not in the history any more was dropped by a forced push; one that is only
     older than those that are wanted leaves the mirror."""
-    if lacking and current.bad:
+    if current.bad and any(not current.is_beyond(held) for held in lacking.values()):
         _unknown(run, current, current.subject.full_name, UNREADABLE, "validation")
         return False
     beyond = [held.pk for held in lacking.values() if current.is_beyond(held)]
@@ -93,6 +93,7 @@ def _ask(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
         if fate.kind in _REMOVALS:
             gone[key] = _REMOVALS[fate.kind]
         elif fate.kind is FateKind.PRESENT:
+            current.kept += 1
             _keep(run, current, fate)
         else:
             category = fate.error.category if fate.error else "unknown"
@@ -114,7 +115,7 @@ def _is_within_reach(run: Run, current: ListRun) -> bool:
         with run.phase("fetch"):
             row = run.client.get_repository_by_id(current.subject.github_id)
     except GitHubError as error:
-        if error.category in ("authentication", "rate_limit"):
+        if error.kind in ("authentication", "suspended", "rate_limited"):
             raise
         return False
     return row.full_name.lower() == current.subject.full_name.lower()

@@ -51,6 +51,7 @@ class ListRun:
     head: str | None = None
     refused: int = 0
     removed: int = 0
+    kept: int = 0
     second: bool = False
 
     @property
@@ -102,12 +103,13 @@ class ListRun:
         commits the former head must have been among them as well: then all that was there before
         still is, for a commit never comes without its ancestors.
         """
-        explained = self._is_consistent if self.need.whole else self._adds_up(present)
+        explained = self._is_consistent(present) if self.need.whole else self._adds_up(present)
         return Judgement.EXPLAINED if explained else Judgement.UNEXPLAINED
 
-    @property
-    def _is_consistent(self) -> bool:
-        return self.entity is Entity.COMMITS or len(self.keys) + self.bad <= self.count
+    def _is_consistent(self, present: int) -> bool:
+        if self.entity is Entity.COMMITS:
+            return True
+        return max(present - self.kept, len(self.keys) + self.bad) <= self.count
 
     def _adds_up(self, present: int) -> bool:
         if self.bad or self.refused:

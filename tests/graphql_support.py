@@ -16,7 +16,7 @@ from graphql import GraphQLSchema, build_schema, graphql_sync
 
 from syncsvc.github.reading import Entity, Reading
 from tests import content_support as support
-from tests.github_support import Reply, limit_headers
+from tests.github_support import Reply, limit_headers, repository
 
 SDL = """
 scalar DateTime
@@ -269,8 +269,11 @@ class Hub:
     def _rest(self, url: str) -> Reply:
         parts = urlsplit(url)
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        _, _, owner, name, what = parts.path.split("/")
+        _, _, owner, name, *rest = parts.path.split("/")
         repo = next(r for r in self.repos.values() if r.full_name == f"{owner}/{name}")
+        if not rest:
+            return 200, limit_headers(), repository(repo.number)
+        (what,) = rest
         if what == "languages":
             return 200, limit_headers(), repo.languages
         if what == "commits" and not repo.commits:

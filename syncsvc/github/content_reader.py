@@ -90,4 +90,5 @@ class ContentReader:
 
 def _rest_may_help(error: GitHubError) -> bool:
     """Whether GraphQL stumbled over it, which says nothing about the list itself."""
-    return isinstance(error, (ServerError, AnswerTooLarge))
+    garbled = isinstance(error, NetworkError) and error.status is not None
+    return garbled or isinstance(error, (ServerError, AnswerTooLarge))

@@ -178,13 +178,16 @@ class RestReader:
     def _pages(self, reading: Reading) -> Iterator[ContentPage]:
         url: str | None = self._client.transport.url(_path(reading))
         head = reading.head if reading.entity is Entity.COMMITS else None
-        seen, is_first = 0, True
+        seen, is_first, is_pinned = 0, True, False
         while url is not None:
             page = self._page(url, reading, head, is_first=is_first)
             if page is None:
                 yield ContentPage(reading=reading, rows=(), total=0)
                 return
             items, url = page.items, page.next_url
+            if items and (is_first or not is_pinned):
+                self._confirm(reading, items)
+            is_pinned = url is not None and "/repositories/" in url
             if reading.entity is Entity.ISSUES:
                 items = [item for item in items if not is_pull_request(item)]
             elif reading.entity is Entity.COMMITS:
@@ -208,6 +211,21 @@ class RestReader:
             )
             is_first = False
 
+    def _confirm(self, reading: Reading, items: list[Any]) -> None:
+        """Asks whose list it is: it was asked for by a name, and names change hands.
+
+        A pull request tells its repository's id; elsewhere the name is asked for once more. Further
+        pages are addressed by GitHub with the repository's id. Raises `NotFound`.
+        """
+        if reading.entity is Entity.PULL_REQUESTS:
+            ids = {_repository_id(item) for item in items} - {None}
+            same = ids <= {reading.github_id}
+        else:
+            owner, _, name = reading.full_name.partition("/")
+            same = self._client.get_repository(owner, name).github_id == reading.github_id
+        if not same:
+            raise NotFound(status=200, detail="the name belongs to another repository")
+
     def _page(
         self, url: str, reading: Reading, head: str | None, *, is_first: bool
     ) -> _Page | None:
@@ -223,6 +241,14 @@ class RestReader:
                 raise NotFound(status=error.status, detail=error.detail) from None
             raise
         return _Page(answer.value or [], answer.links.next)
+
+
+def _repository_id(item: object) -> int | None:
+    """The id of the repository that a pull request is to be merged into, if it is told."""
+    base = item.get("base") if is_mapping(item) else None
+    repository = base.get("repo") if is_mapping(base) else None
+    value = repository.get("id") if is_mapping(repository) else None
+    return value if type(value) is int else None
 
 
 def _path(reading: Reading) -> str:

@@ -63,8 +63,9 @@ def read_overview(
 ) -> RepositoryOverview:
     """What one repository holds; any `GitHubError`. Lists that are not asked for look empty.
 
-    Takes 4 requests, with details up to 6 and one more where there is a folder `.github`; and one
-    more where the issue list begins with a pull request. Raises `NotFound` when the name belongs to
+    Takes 5 requests, with details up to 7 and one more where there is a folder `.github`; and one
+    more where the issue list begins with a pull request. The first is the last as well: had the name
+    changed hands in between, two repositories would be mixed. Raises `NotFound` when the name belongs to
     another repository by now.
     """
     return _Look(client, node_id, full_name).taken(details=details, entities=entities)
@@ -92,6 +93,8 @@ class _Look:
         head = commits.first.get("sha")
         head = head if is_sha(head) else None
         has_ci, has_tests = self._files(head) if details and head else (None, None)
+        if self._repository().github_id != repository.github_id:
+            raise NotFound(status=200, detail="the name changed hands meanwhile")
         return RepositoryOverview(
             node_id=self._node_id,
             github_id=repository.github_id,

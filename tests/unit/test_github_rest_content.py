@@ -212,7 +212,7 @@ def test_an_empty_repository_has_no_branch_and_no_files() -> None:
         0,
     )
     assert (look.languages, look.has_ci, look.has_tests) == ({}, None, None)
-    assert shelf.asked == ["", "pulls", "issues", "commits"]
+    assert shelf.asked == ["", "pulls", "issues", "commits", ""]
 
 
 # -- contents --------------------------------------------------------------------------------------
