@@ -6,6 +6,7 @@ Writes `bench.json` and prints tables and goals; asserts nothing, so it is no te
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -22,6 +23,7 @@ PACKAGES = ("django", "psycopg", "requests", "orjson")
 def main() -> None:
     """Measures, writes and prints."""
     given = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended all the same
     options = Options(given.repos, given.repeats, given.latency)
     chosen = [given.only] if given.only else list(report.SCENARIOS)
     with stage.environment(), stage.server() as postgres:
