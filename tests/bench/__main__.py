@@ -23,7 +23,7 @@ PACKAGES = ("django", "psycopg", "requests", "orjson")
 def main() -> None:
     """Measures, writes and prints."""
     given = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended all the same
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Told to end."))  # and end what was started
     options = Options(given.repos, given.repeats, given.latency)
     chosen = [given.only] if given.only else list(report.SCENARIOS)
     with stage.environment(), stage.server() as postgres:
