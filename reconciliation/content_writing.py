@@ -227,7 +227,8 @@ class Writing:
     def _present(self, ended: Sequence[ListRun]) -> dict[ListKey, int]:
         if self._run.job.dry_run:
             return {
-                (each.subject.pk, each.entity): each.known.present + len(each.new) for each in ended
+                (each.subject.pk, each.entity): each.known.present + len(each.new) - each.removed
+                for each in ended
             }
         if not ended:
             return {}

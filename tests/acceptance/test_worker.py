@@ -121,7 +121,7 @@ def test_a_job_whose_worker_was_killed_is_taken_up_by_another(
         settings.GITHUB_APP_ID = str(simulator.app_id)
         settings.GITHUB_APP_PRIVATE_KEY = simulator.private_key_pem
         octo = discover()
-        job_id = SyncService.request(octo.pk, "cron").job_id or ""
+        job_id = SyncService.request(octo.pk, "cron", mode="reconcile").job_id or ""
         with worker(simulator, log) as first:
             until(Repository.objects.exists, log)
             kill(first, signal.SIGKILL)
