@@ -25,7 +25,7 @@ from syncsvc.connect import Connection
 from syncsvc.github.errors import GitHubError, RateLimited
 from syncsvc.github.listing import Listing
 from syncsvc.github.payloads import RepositoryRow
-from syncsvc.jobs import Cancelled, Lease, LeaseLost
+from syncsvc.leases import Cancelled, Lease, LeaseLost
 from syncsvc.models import Installation, SyncJob
 from syncsvc.plan import Change, MirrorRepository
 

@@ -16,7 +16,7 @@ from syncsvc.github.client import GitHubClient, RepositorySource
 from syncsvc.github.content_reader import ContentReader
 from syncsvc.github.payloads import BadRecord
 from syncsvc.github.rest_content import RestReader
-from syncsvc.jobs import Lease, Outcome
+from syncsvc.leases import Lease, Outcome
 from syncsvc.mirror import Applied, Author
 from syncsvc.models import EtagEntry, Installation, SyncJob
 from syncsvc.plan import Change, Operation

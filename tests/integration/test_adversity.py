@@ -10,7 +10,7 @@ import time_machine
 from django.db import IntegrityError, connection, transaction
 
 from reconciliation import conductor
-from syncsvc import clock, jobs, mirror, scheduling, service
+from syncsvc import clock, jobs, leases, mirror, scheduling, service
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.models import EtagEntry, Installation, Repository, SyncJob
 from syncsvc.service import SyncService
@@ -127,7 +127,7 @@ def test_a_wish_to_cancel_survives_a_rate_limit(app_mode: Simulator) -> None:
     lease = jobs.claim(job.pk)
     assert lease is not None
     SyncJob.objects.filter(pk=job.pk).update(cancel_requested_at=clock.now())
-    lease.block(clock.now() + timedelta(hours=1), "budget", jobs.Outcome())
+    lease.block(clock.now() + timedelta(hours=1), "budget", leases.Outcome())
     job.refresh_from_db()
     assert job.status == "cancelled"
 

@@ -9,7 +9,7 @@ import time_machine
 from django.db import connection
 from pytest_django import Settings
 
-from syncsvc import clock, jobs
+from syncsvc import clock, leases
 from syncsvc.models import (
     Commit,
     ContentList,
@@ -674,10 +674,10 @@ def test_progress_and_verification_of_contents(
 ) -> None:
     world, installation = app_mode.world, discover()
     told: list[tuple[str, int, int | None, str]] = []
-    plain = jobs.Lease.progress
+    plain = leases.Lease.progress
 
     def listen(
-        lease: jobs.Lease,
+        lease: leases.Lease,
         stage: str,
         current: int = 0,
         total: int | None = None,
@@ -686,8 +686,8 @@ def test_progress_and_verification_of_contents(
         told.append((stage, current, total, item))
         plain(lease, stage, current, total, item)
 
-    monkeypatch.setattr(jobs.Lease, "progress", listen)
-    monkeypatch.setattr(jobs, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(leases.Lease, "progress", listen)
+    monkeypatch.setattr(leases, "PROGRESS_SECONDS", 0.0)
     job = sync(installation)
     for stage in {each[0] for each in told}:
         seen = [(current, total) for name, current, total, _ in told if name == stage]

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import OperationalError
 
-from syncsvc import jobs, scheduling, state, status
-from syncsvc.jobs import Cancelled, Lease, LeaseLost, Outcome
+from syncsvc import jobs, leases, scheduling, state, status
+from syncsvc.leases import Cancelled, Lease, LeaseLost, Outcome
 from syncsvc.models import Installation, Repository, SyncJob
 from syncsvc.service import SyncService
 from tests.factories import InstallationFactory, RepositoryFactory, SyncJobFactory
@@ -254,7 +254,7 @@ def test_progress_shows_in_the_status_with_an_estimate(clock: Any) -> None:
 @pytest.mark.spec("R10.1")
 @given(attempt=st.integers(1, 60), seed=st.integers())
 def test_delays_grow_and_are_bounded(attempt: int, seed: int) -> None:
-    delay = jobs.retry_delay(attempt, random.Random(seed))
+    delay = leases.retry_delay(attempt, random.Random(seed))
     expected = min(timedelta(minutes=15), timedelta(seconds=30) * 2 ** min(attempt - 1, 20))
     assert expected * 0.75 <= delay <= expected * 1.25
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from reconciliation import conductor
 from reconciliation.run import COUNTED, ENTITIES
 from syncsvc import discovery, events, jobs, status
+from syncsvc.leases import Lease
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Decision, Reason
 from syncsvc.service import SyncService
@@ -116,7 +117,7 @@ def _is_asked_for(job: SyncJob, options: dict[str, Any]) -> bool:
     return (job.mode, job.repository.lower(), job.dry_run) == asked
 
 
-def _execute(lease: jobs.Lease) -> None:
+def _execute(lease: Lease) -> None:
     """Runs the job; who interrupts the command cancels its job."""
     try:
         conductor.execute(lease, last_attempt=True)
