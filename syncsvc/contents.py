@@ -116,13 +116,10 @@ def read(entity: Entity, keys: Collection[Key]) -> dict[Key, MirrorItem]:
 
 @cache
 def _read_sql(entity: Entity) -> str:
-    # OFFSET 0 keeps PostgreSQL from reading the whole table where it thinks that cheaper than so
-    # many look-ups in the index: the cost of a batch is not to grow with the table.
     table = _table(entity)
     listed = ", ".join(f"r.{name}" for name in (*table.keys, *COLUMNS[entity]))
     return f"""
-        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed} FROM {table.given}
-        CROSS JOIN LATERAL (SELECT * FROM {table.name} AS t WHERE {table.same} OFFSET 0) AS r
+        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed} FROM {_found(table)}
     """  # noqa: S608  (all names are ours)
 
 
@@ -131,13 +128,22 @@ def missing(entity: Entity, keys: Collection[Key]) -> list[Key]:
     if not keys:
         return []
     table = _table(entity)
-    names = ", ".join(table.keys)
-    same = f"({names}) IN (SELECT * FROM {table.given})"  # noqa: S608  (all names are ours)
-    if len(table.keys) == 1:
-        same = f"{names} = ANY(%s)"
-    sql = f"SELECT {names} FROM {table.name} WHERE {same} AND {table.gone} IS NULL"  # noqa: S608
+    sql = f"""
+        SELECT w.* FROM {_found(table)} WHERE r.{table.gone} IS NULL
+    """  # noqa: S608  (all names are ours)
     there = {_key(table, row) for row in _rows(sql, _by_column(keys))}
     return [key for key in keys if key not in there]
+
+
+def _found(table: _Table) -> str:
+    """The keys that are given, as `w`, and the row of each as `r`.
+
+    OFFSET 0 keeps PostgreSQL from reading the whole table where it thinks that cheaper than so many
+    look-ups in the index of the keys: the cost of a batch is not to grow with the table.
+    """
+    return f"""{table.given}
+        CROSS JOIN LATERAL (SELECT * FROM {table.name} AS t WHERE {table.same} OFFSET 0) AS r
+    """  # noqa: S608  (all names are ours)
 
 
 def _by_column(keys: Collection[Key]) -> list[str]:

@@ -207,7 +207,12 @@ class Commit(Written):
         ]
         indexes: ClassVar = [
             models.Index(fields=["-committed_at", "-id"], name="commit_newest"),
-            models.Index(fields=["repository", "-committed_at"], name="commit_by_repository"),
+            # Not of the dropped ones, so that nobody looks for a sha through it.
+            models.Index(
+                fields=["repository", "-committed_at"],
+                condition=Q(dropped_at__isnull=True),
+                name="commit_by_repository",
+            ),
         ]
 
     def __str__(self) -> str:

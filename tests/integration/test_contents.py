@@ -479,3 +479,28 @@ def test_in_whatever_order_versions_come_the_newest_stays(
             done = write(*items)
             assert done.created + done.updated + done.passed_over == len({n for n, _ in batch})
         assert titles(entity) == {number: title for number, (_, title) in newest.items()}
+
+
+@pytest.mark.spec("R5.5")
+def test_commits_are_found_by_their_shas_whatever_the_statistics_say() -> None:
+    small = RepositoryFactory.create_batch(40)
+    write(*(commit(repository, n) for repository in small for n in range(3)))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE syncsvc_commit")  # three commits in each repository, it now thinks
+    large = RepositoryFactory.create()
+    items = [commit(large, n) for n in range(2000)]
+    write(*items)
+    keys = [item.key for item in items[:200]]
+    for look, most in ((contents.read, 200), (contents.missing, 200)):
+        before = rows_fetched()
+        look(Entity.COMMITS, keys)
+        assert rows_fetched() - before <= most
+
+
+def rows_fetched() -> int:
+    """How many commits were fetched through an index so far in this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'syncsvc_commit'"
+        )
+        return int(cursor.fetchone()[0])
