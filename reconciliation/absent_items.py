@@ -6,6 +6,8 @@ question: the history of a head is what it is.
 
 from typing import Final
 
+from django.db import DataError, IntegrityError
+
 from reconciliation.content_diff import compare
 from reconciliation.lists import ListRun
 from reconciliation.run import Run
@@ -31,6 +33,7 @@ OUT_OF_REACH: Final = (
     "Items are missing from GitHub's list, and the repository itself could not be confirmed: "
     "nothing of it was removed."
 )
+REFUSED: Final = "The database cannot hold what GitHub says: left as it was."
 LEFT: Final = (
     "GitHub's list lacked it and its own page did not say what became of it: left as it was."
 )
@@ -60,7 +63,7 @@ def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
         return False
     beyond = [held.pk for held in lacking.values() if current.is_beyond(held)]
     dropped = {key: held for key, held in lacking.items() if not current.is_beyond(held)}
-    current.removed = len(lacking)
+    current.removed.update(lacking)
     run.tally(current.entity, deleted=len(dropped))
     if run.job.dry_run:
         for key in dropped:
@@ -102,9 +105,15 @@ def _ask(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
     if gone and not _is_within_reach(run, current):
         _unknown(run, current, current.subject.full_name, OUT_OF_REACH)
         return False
-    _remove(run, current, {lacking[key].pk: reason for key, reason in gone.items()})
-    for key in gone if run.job.dry_run else ():
-        run.proposed_item(current.entity, "delete", _name(current, key))
+    current.removed.update(gone)
+    run.tally(current.entity, deleted=len(gone))
+    if run.job.dry_run:
+        for key in gone:
+            run.proposed_item(current.entity, "delete", _name(current, key))
+    elif gone:
+        with run.phase("update"), run.lease.writing():
+            reasons = {lacking[key].pk: reason for key, reason in gone.items()}
+            contents.remove(current.entity, reasons, run.author)
     return known
 
 
@@ -129,18 +138,14 @@ def _keep(run: Run, current: ListRun, fate: Fate) -> None:
     mine = contents.read(current.entity, [item.key])
     updated = compare([item], mine, run.context.now).updated
     if updated and not run.job.dry_run:
-        with run.phase("update"), run.lease.writing():
-            contents.write(current.entity, updated, run.author)
+        try:
+            with run.phase("update"), run.lease.writing():
+                contents.write(current.entity, updated, run.author)
+        except (IntegrityError, DataError):
+            _unknown(run, current, _name(current, item.key), REFUSED, "validation")
+            return
     run.tally(current.entity, updated=len(updated))
     current.changed.update(item.key for item in updated)
-
-
-def _remove(run: Run, current: ListRun, gone: dict[int, str]) -> None:
-    current.removed = len(gone)
-    run.tally(current.entity, deleted=len(gone))
-    if gone and not run.job.dry_run:
-        with run.phase("update"), run.lease.writing():
-            contents.remove(current.entity, gone, run.author)
 
 
 def _unknown(

@@ -227,7 +227,9 @@ class Writing:
     def _present(self, ended: Sequence[ListRun]) -> dict[ListKey, int]:
         if self._run.job.dry_run:
             return {
-                (each.subject.pk, each.entity): each.known.present + len(each.new) - each.removed
+                (each.subject.pk, each.entity): each.known.present
+                + len(each.new)
+                - len(each.removed)
                 for each in ended
             }
         if not ended:
@@ -239,7 +241,7 @@ class Writing:
 
     def _settled(self, each: ListRun, present: int) -> Settled:
         settled = each.settled(present)
-        untouched = each.known.present - len(each.changed) - each.removed
+        untouched = each.known.present - len(each.changed) - len(each.removed)
         self._run.tally(each.entity, unchanged=max(0, untouched))
         limit = self._run.lease.settings.commit_limit
         expected = wanted(each.entity, each.facts.count, limit)

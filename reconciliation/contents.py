@@ -32,6 +32,7 @@ _PERMISSIONS: Final = {
     Entity.PULL_REQUESTS: ("pull_requests", "Pull requests"),
     Entity.COMMITS: ("contents", "Contents"),
 }
+_MEASURED: Final = (Entity.ISSUES, Entity.COMMITS)
 _GOLDEN: Final = 2_654_435_761  # Knuth's multiplier: spreads consecutive keys over 32 bits
 
 
@@ -161,7 +162,7 @@ class _Chunk:
         # Languages, CI and tests cost a point for a hundred repositories and many bytes: once a day.
         pks = [each.pk for each in self._subjects.values()]
         today = run.context.now.astimezone(UTC).date()
-        detailed = not daily_metrics.all_measured(pks, today)
+        detailed = self._measurable and not daily_metrics.all_measured(pks, today)
         pairs = [(key, each.full_name) for key, each in self._subjects.items()]
         self._progress("")
         looks = run.contents.overview(pairs, details=detailed, entities=self._wanted)
@@ -240,6 +241,7 @@ class _Chunk:
             known=part.known,
             new=part.new,
             changed=part.changed,
+            removed=part.removed,
             second=True,
         )
 
@@ -270,9 +272,11 @@ class _Chunk:
         writing.settle_lacking()
 
     def _take(self, current: ListRun, page: ContentPage) -> None:
+        before = 0 if page.restarts else len(current.keys) + current.bad
         for bad in page.bad:
+            where = bad.github_id or f"record {before + max(0, bad.index) + 1}"
             self._run.failed(
-                f"{current.subject.full_name} {bad.github_id or bad.index}",
+                f"{current.subject.full_name} {where}",
                 f"read {WORDS[current.entity]}",
                 "validation",
                 f"GitHub's record cannot be read: {bad.field or 'it'} is {bad.reason}.",
@@ -290,9 +294,22 @@ class _Chunk:
 
     # --- the day's figures ------------------------------------------------------------------------
 
+    @property
+    def _measurable(self) -> bool:
+        """Whether all may be read that figures are made of."""
+        return set(_MEASURED) <= set(self._wanted)
+
     def _measure(self) -> None:
-        """Writes the day's figures of what was seen (R5.4)."""
+        """Writes the day's figures of what was seen and read (R5.4): what was never read is not
+        known, and no figure would be made of it but a wrong one."""
+        if not self._measurable:
+            return
         run = self._run
+        known = {
+            key
+            for key, row in content_lists.read(list(self._seen)).items()
+            if row.count is not None
+        }
         looks = {
             pk: Look(
                 commits=seen.commits,
@@ -301,6 +318,7 @@ class _Chunk:
                 has_tests=seen.has_tests,
             )
             for pk, seen in self._seen.items()
+            if known.issuperset((pk, entity) for entity in _MEASURED)
         }
         with run.phase("update"), run.lease.writing():
             counted = daily_metrics.write(looks, run.context.now, dry_run=run.job.dry_run)

@@ -50,7 +50,7 @@ class ListRun:
     oldest: datetime | None = None
     head: str | None = None
     refused: int = 0
-    removed: int = 0
+    removed: set[Key] = field(default_factory=set)
     kept: int = 0
     second: bool = False
 
@@ -70,15 +70,17 @@ class ListRun:
 
     def take(self, page: ContentPage, items: list[Item]) -> None:
         """Notes what a page held."""
+        if page.restarts:
+            self.keys, self.bad, self.bad_ids = set(), 0, set()
+            self.total, self.oldest, self.head = None, None, None
         self.keys.update(item.key for item in items)
         self.bad += len(page.bad)
         self.bad_ids.update(bad.github_id for bad in page.bad if bad.github_id is not None)
         # Of issues since a time GraphQL counts those, not the list.
         if page.total is not None and (self.entity is not Entity.ISSUES or self.need.since is None):
             self.total = page.total
-        self.head = (
-            self.head or page.head_oid
-        )  # GraphQL's cursors hold on to it, whatever is pushed
+        # GraphQL's cursors hold on to the first page's commit, whatever is pushed meanwhile.
+        self.head = self.head or page.head_oid
         for row in page.rows:
             moment = getattr(row, "committed_at", None)
             if moment is not None and (self.oldest is None or moment < self.oldest):
@@ -131,7 +133,7 @@ class ListRun:
         return {
             key: item
             for key, item in held.items()
-            if key not in self.keys and key not in self.bad_ids
+            if key not in self.keys and key not in self.bad_ids and key not in self.removed
         }
 
     def is_beyond(self, commit: Held) -> bool:

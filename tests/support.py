@@ -12,6 +12,7 @@ from syncsvc.models import Commit, Installation, Issue, PullRequest, Repository,
 from syncsvc.plan import FIELDS
 from syncsvc.service import SyncService
 from syncsvc.simulator import World
+from syncsvc.simulator.records import Repository as Simulated
 
 _TIMES = ("github_created_at", "github_updated_at", "pushed_at")
 ITEM_FIELDS = (
@@ -130,6 +131,40 @@ def assert_contents_equal_truth(
         ours, theirs = mirrored_contents(repository), true_contents(world, repository, limit)
         for entity in theirs:
             assert ours[entity] == theirs[entity], f"{entity} of {repository}"
+
+
+def roomy(
+    world: World, issues: int = 0, pulls: int = 0, commits: int = 0, *, skip: int = 0
+) -> Simulated:
+    """A repository of the organization that takes changes and holds at least so much."""
+    for repository in world.owned(world.account("octo-simulated")):
+        content = world.content(repository)
+        enough = (
+            len(content.issues) >= issues
+            and len(content.pull_requests) >= pulls
+            and len(content.history(repository.default_branch)) >= commits
+        )
+        if enough and not repository.archived:
+            if not skip:
+                return repository
+            skip -= 1
+    raise AssertionError("There is no such repository.")
+
+
+def ours(simulated: Simulated) -> Repository:
+    """The mirror's row of a simulated repository."""
+    return Repository.objects.get(github_id=simulated.id)
+
+
+def changed(job: SyncJob, *entities: str) -> dict[str, dict[str, int]]:
+    """What the run did to issues, pull requests and commits, as far as it did anything."""
+    found = {}
+    for entity in entities or ("issues", "pull_requests", "commits"):
+        counts = job.counts.get(entity, {})
+        kept = {name: n for name, n in counts.items() if n and name != "unchanged"}
+        if kept:
+            found[entity] = kept
+    return found
 
 
 def row_versions(table: str = "syncsvc_repository") -> dict[int, tuple[str, str]]:

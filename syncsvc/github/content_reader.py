@@ -5,6 +5,7 @@ raised as it is; what only says that GraphQL cannot give it is asked for once mo
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -58,10 +59,11 @@ class ContentReader:
     def contents(self, work: Iterable[Reading]) -> Iterator[ContentPage | Failure]:
         """The pages of all readings; each ends with a page without `more`, or with a `Failure`.
 
-        Rows may come a second time, after half a list was read the one way and then all of it the
-        other. Raises `GitHubError` when GitHub as a whole cannot be asked.
+        A list of which a part was read the one way and then all of it the other `restarts`. Raises
+        `GitHubError` when GitHub as a whole cannot be asked.
         """
         left = dict.fromkeys(work)
+        begun: set[Reading] = set()
         if not self.rest_only:
             try:
                 for each in self._graphql.contents(list(left)):
@@ -71,13 +73,17 @@ class ContentReader:
                         ended = each.reading
                     else:
                         ended = None if each.more else each.reading
+                        begun.add(each.reading)
                     if ended is not None:
                         left.pop(ended, None)
                     yield each
             except GitHubError as error:
                 self._fall_back(error)
-        if left:
-            yield from self._rest.contents(list(left))
+        for page in self._rest.contents(list(left)) if left else ():
+            if isinstance(page, ContentPage) and page.reading in begun:
+                begun.discard(page.reading)
+                page = replace(page, restarts=True)  # noqa: PLW2901  (the same page, marked)
+            yield page
 
     def _fall_back(self, error: GitHubError) -> None:
         """Goes on through REST, unless the error would meet REST as well."""

@@ -62,6 +62,7 @@ class ContentPage:
 
     `total` is GitHub's count of the whole list, `head_oid` the commit that a page of commits was
     read from; None where they are not told. A row may come twice when the list moves meanwhile.
+    `restarts` says that what came of this reading before is read anew from here.
     """
 
     reading: Reading
@@ -70,6 +71,7 @@ class ContentPage:
     more: bool = False
     total: int | None = None
     head_oid: str | None = None
+    restarts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,6 @@ from syncsvc.models import (
     PullRequest,
     Repository,
     RepositoryMetric,
-    SyncJob,
 )
 from syncsvc.simulator import Simulator, World
 from syncsvc.simulator.content import Label
@@ -26,8 +25,11 @@ from syncsvc.simulator.records import Repository as Simulated
 from tests.support import (
     assert_contents_equal_truth,
     assert_equal_to_truth,
+    changed,
     discover,
     mirrored_contents,
+    ours,
+    roomy,
     sync,
     true_contents,
 )
@@ -55,42 +57,9 @@ def marks(*tables: str) -> dict[str, list[tuple[int, str, str]]]:
     return found
 
 
-def roomy(
-    world: World, issues: int = 0, pulls: int = 0, commits: int = 0, *, skip: int = 0
-) -> Simulated:
-    """A repository of the organization that takes changes and holds at least so much."""
-    for repository in world.owned(world.account("octo-simulated")):
-        content = world.content(repository)
-        enough = (
-            len(content.issues) >= issues
-            and len(content.pull_requests) >= pulls
-            and len(content.history(repository.default_branch)) >= commits
-        )
-        if enough and not repository.archived:
-            if not skip:
-                return repository
-            skip -= 1
-    raise AssertionError("There is no such repository.")
-
-
-def ours(simulated: Simulated) -> Repository:
-    return Repository.objects.get(github_id=simulated.id)
-
-
 def assert_equal(world: World, installation: Installation, limit: int = 1000) -> None:
     assert_equal_to_truth(world, installation)
     assert_contents_equal_truth(world, installation, limit)
-
-
-def changed(job: SyncJob, *entities: str) -> dict[str, dict[str, int]]:
-    """What the run did to issues, pull requests and commits, as far as it did anything."""
-    found = {}
-    for entity in entities or ("issues", "pull_requests", "commits"):
-        counts = job.counts.get(entity, {})
-        kept = {name: n for name, n in counts.items() if n and name != "unchanged"}
-        if kept:
-            found[entity] = kept
-    return found
 
 
 # --- modes ----------------------------------------------------------------------------------------

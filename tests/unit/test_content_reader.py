@@ -1,7 +1,7 @@
 """Two ways to the same rows: when the other one is taken, and that nothing is asked for twice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, cast
@@ -239,7 +239,8 @@ def test_lists_that_had_ended_are_not_read_again_when_graphql_fails(error: GitHu
     rest = FakeReader([page("b", 1, more=True), page("b", 2), page("d")])
     both = reader(graphql, rest)
     found = list(both.contents([reading(name) for name in "abcd"]))
-    assert found == [*graphql.steps[:3], *rest.steps]
+    anew = replace(page("b", 1, more=True), restarts=True)
+    assert found == [*graphql.steps[:3], anew, *rest.steps[1:]]
     assert rest.asked == [[reading("b"), reading("d")]]
     assert both.rest_only
 
@@ -295,7 +296,8 @@ def test_a_list_that_was_read_half_is_read_again_by_rest(error: GitHubError) -> 
     rest = FakeReader([page("a", 1, more=True), page("a", 2)])
     both = reader(graphql, rest)
     found = list(both.contents([reading("a"), reading("b")]))
-    assert found == [graphql.steps[0], graphql.steps[2], *rest.steps]
+    anew = replace(page("a", 1, more=True), restarts=True)
+    assert found == [graphql.steps[0], graphql.steps[2], anew, rest.steps[1]]
     assert rest.asked == [[reading("a")]]
     assert not both.rest_only
     list(both.contents([reading("c")]))

@@ -804,6 +804,19 @@ def test_pages_add_up() -> None:
     assert current.count == 0
 
 
+@pytest.mark.spec("R4.4", "R5.5")
+def test_a_list_that_is_read_anew_forgets_what_came_before() -> None:
+    current = list_run(Entity.COMMITS, whole(), Facts(count=9))
+    taken(current, [commit_row(1, 30), commit_row(2, 10)], bad=[bad(5), bad()], total=8)
+    page = ContentPage(
+        reading=current.reading, rows=(commit_row(3, 20),), head_oid=sha(3), restarts=True
+    )
+    current.take(page, [item_of(row, ME.pk) for row in page.rows])
+    assert current.keys == {(ME.pk, sha(3))}
+    assert (current.bad, current.bad_ids, current.total) == (0, set(), None)
+    assert (current.oldest, current.head) == (at(20), sha(3))
+
+
 @pytest.mark.spec("R5.5")
 @pytest.mark.parametrize("entity", Entity)
 @pytest.mark.parametrize("present", [0, 2, 3])
