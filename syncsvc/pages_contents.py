@@ -64,6 +64,17 @@ def _search(hint: str) -> Field:
     return Field(name="q", label="Search", hint=hint, search=True)
 
 
+def _gone(name: str, label: str) -> Field:
+    return Field(name=name, label=label, hint="Still there", choices=(("true", "Gone"),))
+
+
+AUTHOR: Final = Field(name="author", label="Author", hint="Login")
+WHO_AND_WHAT: Final = (
+    AUTHOR,
+    Field(name="assignee", label="Assignee", hint="Login"),
+    Field(name="label", label="Label", hint="As it is written"),
+)
+
 ISSUES: Final = Listing(
     view="issues",
     title="Issues",
@@ -86,15 +97,8 @@ ISSUES: Final = Listing(
     more=(
         Field(name="breached", label="Late", choices=YES_OR_NO),
         Field(name="is_blocker", label="Blocker", choices=YES_OR_NO),
-        Field(name="author", label="Author", hint="Login"),
-        Field(name="assignee", label="Assignee", hint="Login"),
-        Field(name="label", label="Label", hint="As it is written"),
-        Field(
-            name="removed",
-            label="On GitHub",
-            hint="Still there",
-            choices=(("true", "Gone"),),
-        ),
+        *WHO_AND_WHAT,
+        _gone("removed", "On GitHub"),
     ),
 )
 
@@ -118,16 +122,9 @@ PULL_REQUESTS: Final = Listing(
     ),
     more=(
         Field(name="draft", label="Draft", choices=YES_OR_NO),
-        Field(name="author", label="Author", hint="Login"),
-        Field(name="assignee", label="Assignee", hint="Login"),
-        Field(name="label", label="Label", hint="As it is written"),
+        *WHO_AND_WHAT,
         Field(name="base_ref", label="Into branch", hint="Any"),
-        Field(
-            name="removed",
-            label="On GitHub",
-            hint="Still there",
-            choices=(("true", "Gone"),),
-        ),
+        _gone("removed", "On GitHub"),
     ),
 )
 
@@ -144,13 +141,8 @@ COMMITS: Final = Listing(
     },
     fields=(
         _search("Message or sha"),
-        Field(name="author", label="Author", hint="Login"),
-        Field(
-            name="dropped",
-            label="On the branch",
-            hint="Still there",
-            choices=(("true", "Gone"),),
-        ),
+        AUTHOR,
+        _gone("dropped", "On the branch"),
     ),
 )
 

@@ -26,6 +26,12 @@ def no_credentials(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def quick_passwords(settings: Settings) -> None:
+    """A password takes half a second to hash on purpose; a test that logs in need not wait for it."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """Instead of the broker: the ids of the jobs that workers were told of."""
     rung: list[UUID] = []

@@ -1,5 +1,6 @@
 """What repositories hold, for readers: issues, pull requests, commits, and each day's figures."""
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.db.models import F, Model, QuerySet, Value
@@ -200,15 +201,15 @@ class MetricSerializer(ContentSerializer[RepositoryMetric]):
 # -- views -----------------------------------------------------------------------------------------
 
 
-class ContentView(ReadOnlyView):
+class ContentView(ReadOnlyView, ABC):
     """A list that leaves out what is gone unless asked for it; a single row is shown either way."""
 
     #: The parameter that asks for what is gone.
     gone_parameter: ClassVar[str] = "removed"
 
+    @abstractmethod
     def visible(self) -> QuerySet[Any]:
         """What this user may see, gone or not."""
-        raise NotImplementedError
 
     def get_queryset(self) -> QuerySet[Any]:
         """What this user may see; in a list what is there, unless the filter decides."""
