@@ -483,10 +483,9 @@ def test_in_whatever_order_versions_come_the_newest_stays(
 
 @pytest.mark.spec("R5.5")
 def test_commits_are_found_by_their_shas_whatever_the_statistics_say() -> None:
-    small = RepositoryFactory.create_batch(40)
-    write(*(commit(repository, n) for repository in small for n in range(3)))
+    write(*(commit(repository) for repository in RepositoryFactory.create_batch(300)))
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE syncsvc_commit")  # three commits in each repository, it now thinks
+        cursor.execute("ANALYZE syncsvc_commit")  # one commit in each repository, it now thinks
     large = RepositoryFactory.create()
     items = [commit(large, n) for n in range(2000)]
     write(*items)
