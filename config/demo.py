@@ -87,7 +87,7 @@ def _is_free(number: int) -> bool:
 
 def _new_key() -> str:
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  needed once in a life
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415  (needed once in a life)
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(

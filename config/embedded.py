@@ -237,7 +237,9 @@ def _start(home: Path) -> None:
     }
     command = [sys.executable, "-I", "-S", postgres_keeper.__file__, json.dumps(plan)]
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=WAIT_SECONDS, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603  (our own command, no shell)
+            command, stdout=subprocess.PIPE, timeout=WAIT_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired as error:
         sentence = (
             f"The embedded PostgreSQL in {home} was not ready after {WAIT_SECONDS:.0f} seconds."

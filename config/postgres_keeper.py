@@ -149,7 +149,7 @@ class Keeper:
 
     def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
         with self.log_path.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603  (our own command, no shell)
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -225,7 +225,7 @@ class Keeper:
             stale.unlink(missing_ok=True)
 
     def _is_our_server(self, pid: int) -> bool:
-        found = subprocess.run(  # noqa: S603
+        found = subprocess.run(  # noqa: S603  (our own command, no shell)
             ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
             capture_output=True,
             text=True,

@@ -213,7 +213,7 @@ def _in_flight(changed_at: datetime | None, context: Context) -> bool:
 
 def _same(name: str, ours: object, theirs: object) -> bool:
     if name == "topics":  # a set, though GitHub lists it
-        return set(ours) == set(theirs)  # type: ignore[call-overload,no-any-return]
+        return set(ours) == set(theirs)  # type: ignore[call-overload,no-any-return]  # topics are tuples of text
     return ours == theirs
 
 

@@ -72,6 +72,6 @@ def defaults() -> SyncSettings:
     return SyncSettings.from_environment()
 
 
-def for_installation(installation: Installation | None) -> SyncSettings:  # noqa: ARG001
+def for_installation(installation: Installation | None) -> SyncSettings:  # noqa: ARG001  (none has its own yet)
     """The settings in force for one installation (R2.4)."""
     return defaults()

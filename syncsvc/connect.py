@@ -163,7 +163,7 @@ def _own_id(client: GitHubClient) -> int:
     own_id = client.get_authenticated_user().github_id
     try:
         shared_cache.set(key, own_id, _OWN_ID_LIVES)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  (as above)
         log.warning("connect.cache_unavailable", error=type(error).__name__)
     return own_id
 

@@ -357,7 +357,7 @@ def prune(pks: Collection[int]) -> int:
     Must run in a transaction.
     """
     _alone_with(Entity.COMMITS, pks)
-    sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s::bigint[])"  # noqa: S608
+    sql = f"DELETE FROM {_table(Entity.COMMITS).name} WHERE id = ANY(%s::bigint[])"  # noqa: S608  (all names are ours)
     return _execute(sql, [_array(pks)])
 
 

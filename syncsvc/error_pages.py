@@ -11,17 +11,17 @@ from django.template.loader import render_to_string
 from syncsvc.api.problems import problem_response
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  (Django's signature)
     """400: the request itself cannot be understood."""
     return _answer(request, 400, "The request cannot be understood.")
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  (Django's signature)
     """403: known, but not allowed."""
     return _answer(request, 403, "You may not do this.")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  (Django's signature)
     """404: nothing there, or nothing that this visitor may see."""
     return _answer(
         request, 404, f"There is nothing at {request.path}. /api/docs/ lists every address."

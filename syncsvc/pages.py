@@ -56,7 +56,8 @@ def members_only(view: View) -> View:
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.htmx and not request.user.is_authenticated:  # type: ignore[attr-defined]  # middleware's
-            back = urlencode({"next": request.htmx.current_url_abs_path or "/"})  # type: ignore[attr-defined]
+            page = request.htmx.current_url_abs_path  # type: ignore[attr-defined]  # the middleware's
+            back = urlencode({"next": page or "/"})
             return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{back}")
         return inside(request, *args, **kwargs)
 
@@ -186,7 +187,8 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = get_object_or_404(selectors.jobs(request.user).defer(None), pk=pk)
     now = clock.now()
     end = row.finished_at or now
-    template = "syncsvc/_job.html" if request.htmx else "syncsvc/job.html"  # type: ignore[attr-defined]
+    is_part = request.htmx  # type: ignore[attr-defined]  # the middleware's
+    template = "syncsvc/_job.html" if is_part else "syncsvc/job.html"
     return render(
         request,
         template,

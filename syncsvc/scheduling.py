@@ -100,7 +100,7 @@ def request_retries() -> int:
 
 def install_periodic_tasks(**_: Any) -> None:
     """Creates the periodic tasks that are missing; those that an operator changed stay as they are."""
-    from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: PLC0415
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: PLC0415  (apps must be ready)
 
     for task, seconds in PERIODIC.items():
         every, _created = IntervalSchedule.objects.get_or_create(

@@ -83,7 +83,7 @@ def _describe(parameter: Any, kind: str, label: str | None) -> None:
 class IdFilter(django_filters.NumberFilter):
     """One of our ids: a whole number that a row could have."""
 
-    field_class = forms.IntegerField  # type: ignore[assignment]
+    field_class = forms.IntegerField  # type: ignore[assignment]  # the stubs say DecimalField
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=1, max_value=LARGEST_ID, **options)

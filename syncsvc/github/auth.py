@@ -166,7 +166,7 @@ class TokenAuth:
         """The token."""
         return self._credential
 
-    def invalidate(self, refused: Credential) -> bool:  # noqa: ARG002
+    def invalidate(self, refused: Credential) -> bool:  # noqa: ARG002  (the protocol's signature)
         """Nothing newer to offer."""
         return False
 
@@ -200,7 +200,7 @@ class AppAuth:
                 self._signed_at = now
             return self._current
 
-    def invalidate(self, refused: Credential) -> bool:  # noqa: ARG002
+    def invalidate(self, refused: Credential) -> bool:  # noqa: ARG002  (the protocol's signature)
         """A new JWT would say the same."""
         return False
 

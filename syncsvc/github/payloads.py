@@ -99,7 +99,7 @@ def build_row(*values: Any) -> RepositoryRow:
     """
     draft = _Draft(*values)
     draft.__class__ = RepositoryRow
-    return draft  # type: ignore[no-any-return]
+    return draft  # type: ignore[no-any-return]  # the slotted twin has become the row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

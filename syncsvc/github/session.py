@@ -30,7 +30,7 @@ class _Session(requests.Session):
     and stumble over malformed addresses while it prepares a next request that nobody asked for.
     """
 
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  (the signature of requests)
         return None
 
 

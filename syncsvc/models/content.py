@@ -40,7 +40,7 @@ class Item(Written):
     number = models.PositiveIntegerField()
     title = models.TextField()
     body = models.TextField(null=True, blank=True)  # noqa: DJ001  (no body is GitHub's null)
-    author = models.CharField(  # noqa: DJ001
+    author = models.CharField(  # noqa: DJ001  (GitHub's null is kept)
         max_length=255,
         null=True,
         blank=True,
@@ -81,7 +81,7 @@ class Issue(Item):
         Repository, on_delete=models.CASCADE, related_name="issues", db_index=False
     )
     github_state = models.CharField(max_length=8)
-    state_reason = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001
+    state_reason = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     state = models.CharField(max_length=16, choices=State.choices)
     severity = models.CharField(max_length=8, choices=Severity.choices)
     due_at = models.DateTimeField(help_text="When the time that its severity allows is over.")
@@ -142,7 +142,7 @@ class PullRequest(Item):
     base_ref = models.TextField()
     head_ref = models.TextField()
     head_sha = models.CharField(max_length=64)
-    merge_commit_sha = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    merge_commit_sha = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
 
     class Meta:
         ordering: ClassVar = ["-github_updated_at", "-id"]
@@ -186,9 +186,9 @@ class Commit(Written):
         Repository, on_delete=models.CASCADE, related_name="commits", db_index=False
     )
     sha = models.CharField(max_length=64)
-    author_login = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
+    author_login = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     author_name = models.TextField(blank=True)
-    author_email = models.TextField(null=True, blank=True)  # noqa: DJ001
+    author_email = models.TextField(null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     contributor = models.TextField(
         help_text="Whom to count as its author: account, else address, else name (R5.4)."
     )
@@ -246,7 +246,7 @@ class ContentList(models.Model):
     latest_at = models.DateTimeField(
         null=True, blank=True, help_text="GitHub's time of the newest change in the list."
     )
-    head_sha = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    head_sha = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     item_limit = models.PositiveIntegerField(
         default=0, help_text="How many commits were asked for at most; 0 is all."
     )

@@ -50,15 +50,15 @@ class Repository(models.Model):
     archived = models.BooleanField(default=False)
     disabled = models.BooleanField(default=False)
     fork = models.BooleanField(default=False)
-    default_branch = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
-    language = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    default_branch = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
+    language = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     topics = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     stars = models.PositiveBigIntegerField(default=0)
     forks = models.PositiveBigIntegerField(default=0)
     open_issues = models.PositiveBigIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0, help_text="kB, as GitHub reports it.")
-    homepage = models.TextField(null=True, blank=True)  # noqa: DJ001
-    license = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    homepage = models.TextField(null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
+    license = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001  (GitHub's null is kept)
     github_created_at = models.DateTimeField(null=True, blank=True)
     github_updated_at = models.DateTimeField(null=True, blank=True)
     pushed_at = models.DateTimeField(null=True, blank=True)

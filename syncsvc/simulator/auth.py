@@ -72,7 +72,7 @@ class Keys:
         """`token_seconds`: life of installation tokens. `long_tokens`: the `ghs_APPID_JWT` form."""
         private = serialization.load_pem_private_key(private_key_pem.encode(), password=None)
         if not isinstance(private, rsa.RSAPrivateKey):
-            raise ValueError("The App's private key must be an RSA key.")  # noqa: TRY004
+            raise ValueError("The App's private key must be an RSA key.")  # noqa: TRY004  (a wrong value)
         self._public = private.public_key()
         self._world = world
         self._random = Random(f"tokens {world.seed}")

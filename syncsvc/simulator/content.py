@@ -158,7 +158,7 @@ class Content:
         """Something derived from the content, made once until the content changes."""
         found = self._kept.get(key)
         if found is not None and found[0] == self.revision:
-            return found[1]  # type: ignore[return-value]
+            return found[1]  # type: ignore[return-value]  # the caller names the type
         made = make()
         if len(self._kept) >= KEPT_LISTINGS:
             self._kept.clear()

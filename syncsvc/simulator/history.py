@@ -62,7 +62,7 @@ class History:
         for line in lines:
             try:
                 at, name, arguments = json.loads(line)
-                world.follow(lambda moment=at: moment)  # type: ignore[misc]
+                world.follow(lambda moment=at: moment)  # type: ignore[misc]  # a lambda with a default
                 run_change(world, name, arguments)
             except (ValueError, TypeError) as error:
                 raise HistoryError(f"{self._path} is damaged ({error}); remove it.") from error

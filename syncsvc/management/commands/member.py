@@ -21,7 +21,7 @@ class Command(ShellCommand):
 
     help = "Lets people see an account (add), takes that back (remove), or lists who may (list)."
 
-    def add_arguments(self, parser: CommandParser) -> None:  # type: ignore[override]
+    def add_arguments(self, parser: CommandParser) -> None:  # type: ignore[override]  # the stubs say ArgumentParser
         """`member add|remove|list`, `--json` before or after it."""
         super().add_arguments(parser)
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="add|remove|list")

@@ -130,7 +130,7 @@ def _import_early() -> None:
     """While the database is prepared: what every service would import for itself."""
     for module in (settings.ROOT_URLCONF, "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"):
         importlib.import_module(module)
-    from config.celery import app  # noqa: PLC0415
+    from config.celery import app  # noqa: PLC0415  (only the child process needs it)
 
     app.loader.import_default_modules()
     importlib.import_module("celery.bin.worker")
@@ -165,7 +165,7 @@ def _web(listener: socket.socket) -> None:
 
 
 def _worker() -> None:
-    from config.celery import app  # noqa: PLC0415
+    from config.celery import app  # noqa: PLC0415  (only the child process needs it)
 
     concurrency = os.environ.get("WORKER_CONCURRENCY") or "4"
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -173,7 +173,7 @@ def _worker() -> None:
 
 
 def _beat() -> None:
-    from config.celery import app  # noqa: PLC0415
+    from config.celery import app  # noqa: PLC0415  (only the child process needs it)
 
     app.start(["beat", "--loglevel=INFO", "--pidfile="])
 

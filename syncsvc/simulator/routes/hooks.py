@@ -1,7 +1,5 @@
 """The App's hook, the hooks of organizations, and their delivery logs."""
 
-from collections.abc import Callable
-
 from syncsvc.simulator import app_payloads, deliveries
 from syncsvc.simulator.messages import Answer, Refusal, json_answer, not_found
 from syncsvc.simulator.paging import cursor_link, link_header, page_of
@@ -120,9 +118,9 @@ def _page(context: Context, hook: Hook | None, path: str) -> Answer:
 
 def _delivery(context: Context, hook: Hook | None) -> deliveries.Delivery:
     number = int(context.path["delivery"])
-    of_hook: Callable[[deliveries.Delivery], bool] = lambda d: d.id == number  # noqa: E731
-    for found in [] if hook is None else filter(of_hook, context.deliveries.of(hook.id)):
-        return found
+    for found in [] if hook is None else context.deliveries.of(hook.id):
+        if found.id == number:
+            return found
     raise not_found()
 
 

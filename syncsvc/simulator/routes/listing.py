@@ -5,6 +5,7 @@ Hides sorting, joining of kept pieces and what the page's ETag is made of.
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 from syncsvc.simulator.messages import Answer, Refusal
 from syncsvc.simulator.paging import link_header, page_of
@@ -61,15 +62,13 @@ def in_order(
     descending = query.get("direction", "asc" if sort == "full_name" else "desc") == "desc"
     world = context.world
 
-    def order() -> list[Repository]:
+    def place(repository: Repository) -> tuple[Any, ...]:
         if sort == "full_name":
-            chosen: Callable[[Repository], tuple[object, ...]] = lambda r: (  # noqa: E731
-                world.full_name(r).lower(),
-            )
-        else:
-            field = SORTS[sort]
-            chosen = lambda r: (getattr(r, field), r.id)  # noqa: E731
-        return sorted(repositories, key=chosen, reverse=descending)
+            return (world.full_name(repository).lower(),)
+        return getattr(repository, SORTS[sort]), repository.id
+
+    def order() -> list[Repository]:
+        return sorted(repositories, key=place, reverse=descending)
 
     return world.listing((*key, sort, descending), order)
 
