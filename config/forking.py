@@ -43,7 +43,8 @@ def fork_session(
 
 def _settle(output: int, forget: Callable[[], None]) -> None:
     signal.set_wakeup_fd(-1)
-    for number in (*STOP_SIGNALS, signal.SIGCHLD):
+    # SIGQUIT too: a shell that starts us in the background has it ignored, and it is how we die.
+    for number in (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()

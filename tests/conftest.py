@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
@@ -55,6 +57,29 @@ def tune(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SyncSettings]:
 
     change(manual_cooldown_seconds=0)
     return change
+
+
+KEPT = ("django_migrations", "django_content_type", "auth_permission", "django_celery_beat_%")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_flush() -> Iterator[None]:
+    """After a test with transactions of its own: TRUNCATE costs every table a new file, and what Django
+    makes anew after it (permissions, content types, periodic tasks) no such test changes."""
+
+    def forget(_: TransactionTestCase) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tablename FROM pg_tables"
+                " WHERE schemaname = 'public' AND NOT tablename LIKE ANY(%s)",
+                [list(KEPT)],
+            )
+            tables = [row[0] for row in cursor.fetchall()]
+            cursor.execute(";".join(f'DELETE FROM "{table}"' for table in tables))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", forget)
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,17 @@ def github(tmp_path: Path) -> Iterator[dict[str, Any]]:
             process.terminate()
 
 
+@cache
+def token_of(port: int) -> str:
+    """A token for the API that is served there: one log-in is enough for a test."""
+    login = {"username": LOGIN["ADMIN_USERNAME"], "password": LOGIN["ADMIN_PASSWORD"]}
+    access: str = ask(f"http://127.0.0.1:{port}/api/v1/auth/token/", body=login)["access"]
+    return access
+
+
 def shown(served: Served, resource: str) -> list[dict[str, Any]]:
     """All rows of a resource that the API shows, through all its pages."""
-    root = f"http://127.0.0.1:{served.port}/api/v1"
-    login = {"username": LOGIN["ADMIN_USERNAME"], "password": LOGIN["ADMIN_PASSWORD"]}
-    token = ask(f"{root}/auth/token/", body=login)["access"]
+    root, token = f"http://127.0.0.1:{served.port}/api/v1", token_of(served.port)
     found: list[dict[str, Any]] = []
     url: str | None = f"{root}/{resource}/?page_size=500"
     while url:

@@ -115,7 +115,7 @@ def test_a_job_whose_worker_was_killed_is_taken_up_by_another(
 ) -> None:
     log = tmp_path / "worker.log"
     tune(lease_seconds=5, manual_cooldown_seconds=0)
-    world = World.generate(seed=5, repositories=4500)
+    world = World.generate(seed=5, repositories=2500)
     with Simulator(world, latency=0.4) as simulator:
         settings.GITHUB_API_URL = simulator.url
         settings.GITHUB_APP_ID = str(simulator.app_id)

@@ -169,6 +169,20 @@ def test_a_supervisor_that_is_killed_outright_takes_its_services_along(
     until(lambda: is_gone(pid))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread watches a pipe")
+def test_in_the_background_of_a_shell_it_takes_them_along_as_well(
+    start: Callable[[str], Run],
+) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell does before its `&`
+    try:
+        run = start(ONE)
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    pid = run.pid_of("one")
+    run.process.kill()
+    until(lambda: is_gone(pid))
+
+
 def test_leftovers_of_a_killed_run_are_ended_at_the_next_start(
     start: Callable[[str], Run], tmp_path: Path
 ) -> None:
