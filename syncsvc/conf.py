@@ -32,6 +32,9 @@ class SyncSettings:
     commit_limit: int = 1000
     overlap_seconds: int = 120
     full_read_hours: int = 24
+    gap_silence_minutes: int = 10
+    redelivery_attempts: int = 3
+    payload_days: int = 14
 
     def __post_init__(self) -> None:
         least = {"interval_minutes": 1, "concurrency": 1, "lease_seconds": 5, "job_attempts": 1}

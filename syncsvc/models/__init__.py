@@ -8,6 +8,14 @@ from syncsvc.models.content import (
     PullRequest,
     RepositoryMetric,
 )
+from syncsvc.models.delivery import (
+    Delivery,
+    Gap,
+    Hook,
+    MissedDelivery,
+    Recheck,
+    WebhookState,
+)
 from syncsvc.models.heartbeat import Heartbeat
 from syncsvc.models.installation import Installation, Membership
 from syncsvc.models.job import SyncJob
@@ -16,15 +24,21 @@ from syncsvc.models.repository import Repository
 __all__ = [
     "Commit",
     "ContentList",
+    "Delivery",
     "EtagEntry",
+    "Gap",
     "Heartbeat",
+    "Hook",
     "Installation",
     "InstallationToken",
     "Issue",
     "Membership",
+    "MissedDelivery",
     "PullRequest",
     "RateBudget",
+    "Recheck",
     "Repository",
     "RepositoryMetric",
     "SyncJob",
+    "WebhookState",
 ]

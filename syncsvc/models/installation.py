@@ -41,6 +41,7 @@ class Installation(models.Model):
     suspended_at = models.DateTimeField(null=True, blank=True)
     uninstalled_at = models.DateTimeField(null=True, blank=True)
     github_created_at = models.DateTimeField(null=True, blank=True)
+    github_updated_at = models.DateTimeField(null=True, blank=True)
 
     # What the last runs left behind; policy and status read it, jobs write it.
     last_synced_at = models.DateTimeField(

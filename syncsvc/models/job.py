@@ -27,6 +27,7 @@ class SyncJob(models.Model):
         INCREMENTAL = "incremental", "Incremental"
         REPO = "repo", "One repository"
         RECONCILE = "reconcile", "Repository list"
+        RECHECK = "recheck", "Named repositories"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Queued"

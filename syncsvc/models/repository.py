@@ -78,6 +78,11 @@ class Repository(models.Model):
         blank=True,
         help_text="First whole listing that lacked it while its fate could not be established.",
     )
+    told_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="GitHub's time of the newest webhook that told what this row says.",
+    )
     last_written_at = models.DateTimeField(help_text="When this row last changed.")
     changed_by = models.CharField(max_length=40, blank=True, help_text="Trigger of that change.")
     changed_by_job = models.UUIDField(null=True, blank=True)
