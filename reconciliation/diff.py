@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from syncsvc.github.payloads import RepositoryRow
@@ -78,7 +79,7 @@ def compare(
         return None  # the usual case, kept to one comparison of tuples
     # Another account of ours holds it: only the repository itself says whose it is now.
     elsewhere = mirror.installation_id != context.installation_id
-    if not proven and (elsewhere or _is_older(remote, mirror, context.now)):
+    if not proven and (elsewhere or _may_be_older(remote, mirror, context.now)):
         return Doubt(github_id=remote.github_id, full_name=remote.full_name)
     after = _wanted(remote, mirror, context)
     before = {name: getattr(mirror, name) for name in after}
@@ -117,9 +118,9 @@ def compare_absent(
         # A private repository that was taken out of the App's selection looks the same as a deleted
         # one: what is certain is only that access is gone. A public one would still be readable.
         hidden = context.repository_selection == "selected" and mirror.visibility != "public"
-        return _removal(mirror, "access_removed" if hidden else "deleted", {})
+        return removal(mirror, "access_removed" if hidden else "deleted")
     if evidence is Evidence.FORBIDDEN:
-        return _removal(mirror, "access_removed", {})
+        return removal(mirror, "access_removed")
     if mirror.missing_since is not None:
         return None
     return Change(
@@ -142,10 +143,13 @@ def _found_elsewhere(
         change = compare(found, mirror, context, proven=True)
         return change if isinstance(change, Change) else None
     known = {name: getattr(found, name) for name in FIELDS if name not in found.absent}
-    return _removal(mirror, "transferred" if moved else "access_removed", known)
+    return removal(mirror, "transferred" if moved else "access_removed", known)
 
 
-def _removal(mirror: MirrorRepository, status: str, known: Mapping[str, Any]) -> Change | None:
+def removal(
+    mirror: MirrorRepository, status: str, known: Mapping[str, Any] = MappingProxyType({})
+) -> Change | None:
+    """The change that says of a repository why it is not there any more, with what else is known."""
     after = dict(known) | {"status": status, "missing_since": None}
     before = {name: getattr(mirror, name) for name in after}
     changed = {name: value for name, value in after.items() if not _same(name, before[name], value)}
@@ -194,7 +198,10 @@ def _status(archived: bool, present: str) -> str:
     return "archived" if archived else "active"
 
 
-def _is_older(remote: RepositoryRow, mirror: MirrorRepository, now: datetime) -> bool:
+def _may_be_older(remote: RepositoryRow, mirror: MirrorRepository, now: datetime) -> bool:
+    # Written since the run began: a webhook told something that the page may not yet have known.
+    if mirror.last_written_at is not None and mirror.last_written_at > now:
+        return True
     theirs, ours = remote.github_updated_at, mirror.github_updated_at
     # A time far in the future is no time of GitHub's: it must not shield the row for ever. `now` is
     # the start of the run, and what happened since is newer than it.

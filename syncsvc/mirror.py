@@ -22,7 +22,9 @@ _COLUMNS: Final = tuple(field.name for field in fields(MirrorRepository))
 _TOPICS: Final = _COLUMNS.index("topics")
 _TABLE: Final = Repository._meta.db_table
 #: What a change may set; everything else in the row is the writer's own bookkeeping.
-_WRITABLE: Final = (*FIELDS, "status", "installation_id", "missing_since", "name_is_current")
+_WRITABLE: Final = (
+    *FIELDS, "status", "installation_id", "missing_since", "name_is_current", "told_at", "read_at",
+)  # fmt: skip
 _PRESENT: Final = tuple(str(status) for status in Repository.PRESENT)
 
 

@@ -80,6 +80,11 @@ class MirrorRepository:
     name_is_current: bool
     missing_since: datetime | None
     version: int
+    #: GitHub's time of the newest webhook that told what the row says.
+    told_at: datetime | None = None
+    #: When it was last asked for by itself, and when the row last changed; by our clock.
+    read_at: datetime | None = None
+    last_written_at: datetime | None = None
 
 
 class Operation(StrEnum):

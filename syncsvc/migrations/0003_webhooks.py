@@ -33,6 +33,11 @@ class Migration(migrations.Migration):
             name='told_at',
             field=models.DateTimeField(blank=True, help_text="GitHub's time of the newest webhook that told what this row says.", null=True),
         ),
+        migrations.AddField(
+            model_name='repository',
+            name='read_at',
+            field=models.DateTimeField(blank=True, help_text='When it was last asked for by itself.', null=True),
+        ),
         migrations.AlterField(
             model_name='syncjob',
             name='mode',

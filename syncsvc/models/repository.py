@@ -83,6 +83,9 @@ class Repository(models.Model):
         blank=True,
         help_text="GitHub's time of the newest webhook that told what this row says.",
     )
+    read_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was last asked for by itself."
+    )
     last_written_at = models.DateTimeField(help_text="When this row last changed.")
     changed_by = models.CharField(max_length=40, blank=True, help_text="Trigger of that change.")
     changed_by_job = models.UUIDField(null=True, blank=True)
