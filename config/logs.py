@@ -13,9 +13,7 @@ from typing import Any
 
 import structlog
 
-from syncsvc.github.redaction import redact
-
-SECRET_KEYS = ("token", "secret", "password", "authorization", "private_key", "dsn", "cookie")
+from syncsvc.github.redaction import REPLACEMENT, names_a_secret, redact
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -31,8 +29,8 @@ def _redact_value(key: str, value: object) -> object:
     if isinstance(value, list | tuple):
         return [_redact_value(key, v) for v in value]
     if isinstance(value, str):
-        if value and any(word in key.lower() for word in SECRET_KEYS):
-            return "[redacted]"
+        if value and names_a_secret(key):
+            return REPLACEMENT
         return redact(value)
     if isinstance(value, int | float | bool | None):
         return value

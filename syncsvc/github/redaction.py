@@ -9,6 +9,24 @@ from typing import Final
 
 REPLACEMENT: Final = "[redacted]"
 
+#: Parts of the names of fields that hold secrets, without case, dashes and underscores.
+SECRET_NAMES: Final = (
+    "token",
+    "secret",
+    "password",
+    "passphrase",
+    "authorization",
+    "credential",
+    "privatekey",
+    "apikey",
+    "accesskey",
+    "signature",
+    "hmac",
+    "cookie",
+    "dsn",
+)
+_BETWEEN_WORDS: Final = str.maketrans("", "", "_- .")
+
 _KEY_WORDS: Final = (
     r"access_token|refresh_token|client_secret|webhook_secret|private_key|secret|password|token"
 )
@@ -44,6 +62,12 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
     ),
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REPLACEMENT}@"),
 )
+
+
+def names_a_secret(field: str) -> bool:
+    """Whether a field of this name holds what nobody should read: `client_secret`, `X-Api-Key`."""
+    plain = field.lower().translate(_BETWEEN_WORDS)
+    return any(name in plain for name in SECRET_NAMES)
 
 
 def redact(text: str) -> str:

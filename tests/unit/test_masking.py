@@ -1,0 +1,233 @@
+"""Payloads for people: no secret and no mail address survives, everything else does."""
+
+import copy
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.github.redaction import REPLACEMENT, names_a_secret
+from syncsvc.webhooks.masking import MOST_LEVELS, TOO_DEEP, mask, mask_text
+from tests.contract import contract_dir
+
+pytestmark = pytest.mark.spec("R11.3")
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7\n-----END RSA PRIVATE KEY-----"
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxIn0.c2lnbmF0dXJl"
+TOKENS = [
+    *(f"gh{kind}_16C7e42F292c6912E7710c838347Ae178B4a" for kind in "pousr"),
+    "github_pat_11ABCDEFG0aBcDeFgHiJkL_mnopqrstuvwxyz0123456789",
+    JWT,
+    PEM,
+]
+SECRET_FIELDS = [
+    "token",
+    "access_token",
+    "refreshToken",
+    "secret",
+    "client_secret",
+    "webhookSecret",
+    "password",
+    "Authorization",
+    "private_key",
+    "privateKey",
+    "private-key",
+    "API_KEY",
+    "x-api-key",
+    "hmac",
+    "signature",
+    "X-Hub-Signature-256",
+    "Set-Cookie",
+    "credentials",
+    "passphrase",
+]
+
+
+def told(payload: Any) -> str:
+    return json.dumps(mask(payload), ensure_ascii=False)
+
+
+# -- fields ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", SECRET_FIELDS)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: value,
+        lambda value: [value],
+        lambda value: [[{"kind": "x", "value": value}]],
+        lambda value: {"inner": {"deeper": value}},
+    ],
+)
+def test_what_is_named_a_secret_is_masked_however_deep_it_lies(field: str, wrap: Any) -> None:
+    shown = told({"a": [{"b": {field: wrap("correct horse")}}]})
+    assert "correct horse" not in shown
+    assert REPLACEMENT in shown
+
+
+def test_what_tells_nothing_stays_even_under_the_name_of_a_secret() -> None:
+    payload = {"secret": None, "token": True, "password": "", "signature": {"verified": False}}
+    assert mask(payload) == payload
+    assert mask({"token": 123456}) == {"token": REPLACEMENT}
+
+
+def test_githubs_fields_that_only_sound_like_secrets_stay_readable() -> None:
+    payload = {
+        "access_tokens_url": "https://api.github.com/app/installations/2/access_tokens",
+        "security_and_analysis": {"secret_scanning": {"status": "enabled"}},
+        "permissions": {"secrets": "read", "organization_secrets": "write"},
+    }
+    assert mask(payload) == payload
+    assert mask({"permissions": {"secrets": "hunter2"}}) == {
+        "permissions": {"secrets": REPLACEMENT}
+    }
+    assert mask({"secrets": "read"}) == {"secrets": REPLACEMENT}
+    hidden = {"personal_access_token_request": {"token": "hunter2", "id": 3}}
+    assert mask(hidden) == {"personal_access_token_request": {"token": REPLACEMENT, "id": 3}}
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("text", ["{}", "use {} please", "git clone https://x:{}@github.com/o/r"])
+def test_what_looks_like_a_credential_is_masked_anywhere(token: str, text: str) -> None:
+    said = text.format(token)
+    payload = {"issue": {"body": said, said: 1}, "commits": [{"message": said}, said]}
+    shown = told(payload)
+    assert token not in shown
+    assert json.dumps(token)[1:-1] not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ann@example.com", "a***@example.com"),
+        ("Ann <ann.lee+x@mail.example.co.uk>", "Ann <a***@mail.example.co.uk>"),
+        ("mailto:ann@example.com, bob@example.org.", "mailto:a***@example.com, b***@example.org."),
+        ("Co-authored-by: Ö <ö@exämple.de>", "Co-authored-by: Ö <ö***@exämple.de>"),
+        ("a@b.io", "a***@b.io"),
+        ("git@github.com:octo/site.git", "git@github.com:octo/site.git"),
+        ("noreply@github.com", "noreply@github.com"),
+        ("1+o@users.noreply.github.com", "1+o@users.noreply.github.com"),
+        ("o@users.noreply.github.com.evil.io", "o***@users.noreply.github.com.evil.io"),
+        (
+            "thanks @octocat, see actions/checkout@v4.1",
+            "thanks @octocat, see actions/checkout@v4.1",
+        ),
+        ("1 @ 2.50 each", "1 @ 2.50 each"),
+    ],
+)
+def test_a_mail_address_keeps_its_domain_only(text: str, shown: str) -> None:
+    assert mask_text(text) == shown
+    assert mask({"body": [text]}) == {"body": [shown]}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ann@example.com", "a***@example.com"),
+        ("ann@localhost", "a***@localhost"),
+        ("ann", REPLACEMENT),
+        ("noreply@github.com", "noreply@github.com"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_a_field_for_an_address_is_masked_whatever_it_holds(value: Any, shown: Any) -> None:
+    assert mask({"pusher": {"email": value}}) == {"pusher": {"email": shown}}
+    assert mask({"organization_billing_email": value}) == {"organization_billing_email": shown}
+
+
+# -- any payload -----------------------------------------------------------------------------------
+
+plain = st.text(st.characters(exclude_characters="@:/=", exclude_categories=["Cs"]), max_size=20)
+names = plain.filter(lambda name: not names_a_secret(name) and not name.lower().endswith("mail"))
+leaves = st.none() | st.booleans() | st.integers() | plain
+
+
+def trees(leaf: Any) -> Any:
+    return st.recursive(
+        leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4)
+    )
+
+
+@given(payload=trees(leaves | st.sampled_from(TOKENS) | st.emails()))
+def test_the_input_is_not_touched(payload: Any) -> None:
+    before = copy.deepcopy(payload)
+    mask(payload)
+    assert payload == before
+
+
+@given(
+    rest=st.lists(trees(leaves), max_size=3),
+    field=st.sampled_from(SECRET_FIELDS),
+    around=trees(st.just("Tr0ub4dor-3")),
+    upper=st.booleans(),
+)
+def test_no_secret_survives_in_any_payload(
+    rest: list[Any], field: str, around: Any, upper: bool
+) -> None:
+    key = field.upper() if upper else field
+    assert "Tr0ub4dor-3" not in told([*rest, {"outer": {key: around}}])
+
+
+@given(token=st.sampled_from(TOKENS), before=plain, after=plain, nested=trees(leaves))
+def test_no_credential_survives_in_any_text(
+    token: str, before: str, after: str, nested: Any
+) -> None:
+    shown = told([nested, {"text": f"{before} {token} {after}"}])
+    assert json.dumps(token)[1:-1] not in shown
+
+
+@given(address=st.emails(), before=plain, after=plain)
+def test_no_address_survives_in_any_payload(address: str, before: str, after: str) -> None:
+    local = address.rpartition("@")[0]
+    shown = mask({"author": {"email": address}})["author"]["email"]
+    assert len(local) == 1 or local not in shown.rpartition("@")[0]
+
+
+@given(payload=trees(leaves))
+def test_what_is_neither_keeps_its_shape(payload: Any) -> None:
+    def shape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return [shape(each) for each in value.values()]
+        return [shape(each) for each in value] if isinstance(value, list) else type(value)
+
+    assert shape(mask(payload)) == shape(payload)
+
+
+def test_names_that_read_the_same_once_masked_stay_apart() -> None:
+    shown = mask({TOKENS[0]: 1, TOKENS[1]: 2})
+    assert list(shown.values()) == [1, 2]
+
+
+def test_what_is_nested_without_end_is_cut() -> None:
+    payload: Any = "secret words"
+    for _ in range(5_000):
+        payload = [payload]
+    shown = json.dumps(mask(payload))
+    assert TOO_DEEP in shown
+    assert shown.count("[") < MOST_LEVELS + 5
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "a." * 100_000, "a@" * 100_000, "a@" + "b." * 99_999]
+)
+def test_hostile_texts_take_no_longer_than_long_ones(text: str) -> None:
+    started = time.perf_counter()
+    mask_text(text)
+    assert time.perf_counter() - started < 2
+
+
+def test_githubs_own_examples_keep_everything_but_addresses_and_secrets() -> None:
+    for path in sorted((contract_dir() / "webhooks").rglob("*.json")):
+        payload = json.loads(path.read_text())
+        shown = json.dumps(mask(payload))
+        assert "codertocat@" not in shown.lower().replace("codertocat@users.noreply", "")
+        for kept in ("full_name", "html_url", "default_branch"):
+            assert json.dumps(payload).count(kept) == shown.count(kept)
