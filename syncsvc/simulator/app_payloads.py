@@ -104,6 +104,26 @@ def organization_hook(hook: Hook, login: str, api: str) -> dict[str, Any]:
     }
 
 
+def repository_hook(hook: Hook, full_name: str, api: str) -> dict[str, Any]:
+    """A hook of a repository (`hook`); the secret is never shown."""
+    url = f"{api}/repos/{full_name}/hooks/{hook.id}"
+    return {
+        "type": "Repository",
+        "id": hook.id,
+        "name": "web",
+        "active": hook.active,
+        "events": list(hook.events),
+        "config": hook_config(hook),
+        "updated_at": rfc3339(hook.updated_at),
+        "created_at": rfc3339(hook.created_at),
+        "url": url,
+        "test_url": f"{url}/test",
+        "ping_url": f"{url}/pings",
+        "deliveries_url": f"{url}/deliveries",
+        "last_response": {"code": None, "status": "unused", "message": None},
+    }
+
+
 def hook_config(hook: Hook | None) -> dict[str, Any]:
     """Where a hook sends to (`webhook-config`); empty when the App has none."""
     if hook is None:

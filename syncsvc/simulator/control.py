@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 from syncsvc.simulator.changes import CHANGES
 from syncsvc.simulator.content import Item
-from syncsvc.simulator.deliveries import Deliveries, Weather, item
+from syncsvc.simulator.deliveries import Deliveries
+from syncsvc.simulator.delivery_log import item
 from syncsvc.simulator.faults import Fault, Faults
 from syncsvc.simulator.limits import Limits
 from syncsvc.simulator.log import RequestLog
 from syncsvc.simulator.messages import Answer, Refusal, Request, json_answer
 from syncsvc.simulator.records import Account, Hook, Installation, Repository
+from syncsvc.simulator.weather import Weather
 from syncsvc.simulator.world import World
 
 PREFIX = "/_simulator/"
@@ -65,6 +67,8 @@ class Control:
             ("POST", "limits"): self._limit,
             ("POST", "clock"): self._clock,
             ("POST", "webhooks"): self._weather,
+            ("GET", "outages"): lambda _: [asdict(o) for o in simulator.deliveries.outages],
+            ("POST", "outages"): self._outage,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -127,9 +131,18 @@ class Control:
 
     def _weather(self, request: Request) -> Any:
         values, deliveries = request.json(), self._simulator.deliveries
-        _only(values, {f.name for f in fields(Weather)})
+        _only(values, Weather.names())
         deliveries.weather = Weather(**(asdict(deliveries.weather) | values))
         return asdict(deliveries.weather)
+
+    def _outage(self, request: Request) -> Any:
+        values = request.json()
+        _only(values, {"in", "seconds"})
+        wait, seconds = values.get("in", 0), values.get("seconds", 0)
+        if not all(isinstance(v, int | float) and v >= 0 for v in (wait, seconds)):
+            raise MisuseError('Send {"seconds": how long, "in": seconds from now}.')
+        begin = self._simulator.deliveries.now() + wait
+        return asdict(self._simulator.deliveries.outage(seconds, begin))
 
 
 def run_change(world: World, name: str, arguments: Mapping[str, Any]) -> Any:

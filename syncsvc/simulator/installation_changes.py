@@ -177,7 +177,7 @@ class InstallationChanges(Telling):
     @change
     def set_app_hook(self, url: str, secret: str) -> Hook:
         """Where the App's webhooks go; replaces what was set before."""
-        self.hooks = {i: h for i, h in self.hooks.items() if h.organization_id is not None}
+        self.hooks = {i: h for i, h in self.hooks.items() if not h.of_app}
         hook = Hook(APP_HOOK_ID, url, secret, ("*",), self.time, self.time)
         self.hooks[hook.id] = hook
         return hook
@@ -195,11 +195,22 @@ class InstallationChanges(Telling):
         self.hooks[number] = hook
         return hook
 
+    @change
+    def add_repository_hook(
+        self, repo: int | str, url: str, secret: str, events: Iterable[str] = ("push",)
+    ) -> Hook:
+        """A hook of a repository, as token mode may use it."""
+        number = self.next_id("hook", APP_HOOK_ID)
+        of = self.repository(repo).id
+        hook = Hook(number, url, secret, tuple(events), self.time, self.time, repository_id=of)
+        self.hooks[number] = hook
+        return hook
+
     # Helpers
 
     def app_hook(self) -> Hook | None:
         """The App's own hook, if one was set."""
-        return next((h for h in self.hooks.values() if h.organization_id is None), None)
+        return next((h for h in self.hooks.values() if h.of_app), None)
 
     def _select(
         self, installation: Installation, selection: Selection, repositories: Iterable[int | str]

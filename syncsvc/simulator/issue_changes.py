@@ -135,10 +135,10 @@ class IssueChanges(RepositoryChanges):
         """Delete an issue: it is in no listing any more, and no `since` tells of it."""
         issue = self._issue(repo, number)
         repository = self.repositories[issue.repository_id]
-        self.tell_item("deleted", issue)
         content = self.content(repository)
         self._gone(repository, content, issue)
         content.deleted.add(number)
+        self.tell_item("deleted", issue)
         return issue
 
     @change

@@ -164,7 +164,7 @@ class App:
 
 @dataclass(slots=True)
 class Hook:
-    """Where webhooks go: the App's own hook, or one of an organization."""
+    """Where webhooks go: the App's own hook, or one of an organization or of a repository."""
 
     id: int
     url: str
@@ -173,8 +173,13 @@ class Hook:
     created_at: int
     updated_at: int
     organization_id: int | None = None
-    """None: the App's hook."""
     active: bool = True
+    repository_id: int | None = None
+
+    @property
+    def of_app(self) -> bool:
+        """Whether it is the App's own."""
+        return self.organization_id is None and self.repository_id is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,14 @@ class Simulator:
         long_tokens: bool = False,
         retired_versions: tuple[str, ...] = RETIRED_VERSIONS,
         log_size: int = 100_000,
+        webhooks_by_hand: bool = False,
     ) -> None:
         """Put a world behind a server and bind its port (OSError when it is taken).
 
         `port` 0 takes a free one. `prefix`: a root like `/api/v3`. `latency`: seconds before each
         answer. `clock`: epoch seconds. `private_key_pem`: of the App; by default one key per
         process. `token_seconds`: life of installation tokens. `log_size` 0 keeps no log.
+        `webhooks_by_hand`: no thread sends webhooks, only `deliveries.pump()` does.
         """
         self.world = world
         self.webhook_secret = webhook_secret
@@ -60,7 +62,7 @@ class Simulator:
         self.limits = Limits(self.now, self._repositories_of, self.keys.owner_of)
         self.faults = Faults()
         self.request_log = RequestLog(log_size)
-        self.deliveries = Deliveries(world, self.now)
+        self.deliveries = Deliveries(world, self.now, by_hand=webhooks_by_hand)
         self._server = Server(self._respond, host=host, port=port)
         shown_host = f"[{host}]" if ":" in host else host
         self.root_url = f"http://{shown_host}:{self._server.port}"

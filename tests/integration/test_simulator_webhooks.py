@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from syncsvc.simulator import Simulator, Weather, World
-from syncsvc.simulator.deliveries import signature
+from syncsvc.simulator.sending import signature
 
 ORG = "octo-simulated"
 

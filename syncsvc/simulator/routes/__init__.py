@@ -11,6 +11,7 @@ from syncsvc.simulator.routes import (
     meta,
     pulls,
     repositories,
+    repository_hooks,
 )
 from syncsvc.simulator.routing import Route
 
@@ -18,6 +19,7 @@ TABLES = (
     apps.routes,
     graphql.routes,
     hooks.routes,
+    repository_hooks.routes,
     accounts.routes,
     meta.routes,
     issues.routes,

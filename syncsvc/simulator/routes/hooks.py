@@ -1,6 +1,11 @@
-"""The App's hook, the hooks of organizations, and their delivery logs."""
+"""The App's hook, the hooks of organizations, and their delivery logs.
 
-from syncsvc.simulator import app_payloads, deliveries
+What all kinds of hooks have in common stands here too: `page`, `delivery_of`, `again`, `wanted_hook`.
+"""
+
+from typing import Any
+
+from syncsvc.simulator import app_payloads, delivery_log
 from syncsvc.simulator.messages import Answer, Refusal, json_answer, not_found
 from syncsvc.simulator.paging import cursor_link, link_header, page_of
 from syncsvc.simulator.records import Account, Hook
@@ -25,21 +30,21 @@ def app_hook_config(context: Context) -> Answer:
 def app_deliveries(context: Context) -> Answer:
     """`GET /app/hook/deliveries`, newest first."""
     require_app(context)
-    return _page(context, context.world.app_hook(), "/app/hook/deliveries")
+    return page(context, context.world.app_hook(), "/app/hook/deliveries")
 
 
 @routes.add("GET", "/app/hook/deliveries/{delivery:int}")
 def app_delivery(context: Context) -> Answer:
     """`GET /app/hook/deliveries/{delivery_id}`."""
     require_app(context)
-    return json_answer(deliveries.full(_delivery(context, context.world.app_hook())))
+    return json_answer(delivery_log.full(delivery_of(context, context.world.app_hook())))
 
 
 @routes.add("POST", "/app/hook/deliveries/{delivery:int}/attempts")
 def app_redelivery(context: Context) -> Answer:
     """`POST /app/hook/deliveries/{delivery_id}/attempts`: 202, then it is sent again."""
     require_app(context)
-    return _again(context, context.world.app_hook())
+    return again(context, context.world.app_hook())
 
 
 @routes.add("GET", "/orgs/{login}/hooks")
@@ -47,29 +52,20 @@ def organization_hooks(context: Context) -> Answer:
     """`GET /orgs/{org}/hooks`: for owners only."""
     owner = _owned_organization(context)
     found = [h for h in context.world.hooks.values() if h.organization_id == owner.id]
-    page = page_of(context.request.query)
+    part = page_of(context.request.query)
     url = f"{context.api_url}/organizations/{owner.id}/hooks"
     shown = [
-        app_payloads.organization_hook(h, owner.login, context.api_url) for h in found[page.part]
+        app_payloads.organization_hook(h, owner.login, context.api_url) for h in found[part.part]
     ]
-    return json_answer(shown, headers=link_header(context.request, url, page, len(found)))
+    return json_answer(shown, headers=link_header(context.request, url, part, len(found)))
 
 
 @routes.add("POST", "/orgs/{login}/hooks")
 def create_organization_hook(context: Context) -> Answer:
     """`POST /orgs/{org}/hooks`: a new hook, greeted with a ping."""
-    owner, wanted = _owned_organization(context), context.request.json()
-    config = wanted.get("config")
-    if not isinstance(config, dict) or not isinstance(config.get("url"), str):
-        raise Refusal(
-            422,
-            "Validation Failed",
-            errors=[{"resource": "Hook", "field": "url", "code": "missing_field"}],
-        )
-    events = tuple(str(e) for e in wanted.get("events") or ("push",))
-    secret = str(config.get("secret", ""))
-    hook = context.world.add_organization_hook(owner.id, config["url"], secret, events)
-    hook.active = wanted.get("active") is not False
+    owner, (values, active) = _owned_organization(context), wanted_hook(context)
+    hook = context.world.add_organization_hook(owner.id, **values)
+    hook.active = active
     context.deliveries.ping(hook)
     shown = app_payloads.organization_hook(hook, owner.login, context.api_url)
     return json_answer(shown, status=201, headers={"location": shown["url"]})
@@ -78,22 +74,23 @@ def create_organization_hook(context: Context) -> Answer:
 @routes.add("GET", "/orgs/{login}/hooks/{hook:int}/deliveries")
 def organization_deliveries(context: Context) -> Answer:
     """`GET /orgs/{org}/hooks/{hook_id}/deliveries`, newest first."""
-    return _page(context, _organization_hook(context), context.request.path)
+    return page(context, _organization_hook(context), context.request.path)
 
 
 @routes.add("GET", "/orgs/{login}/hooks/{hook:int}/deliveries/{delivery:int}")
 def organization_delivery(context: Context) -> Answer:
     """`GET /orgs/{org}/hooks/{hook_id}/deliveries/{delivery_id}`."""
-    return json_answer(deliveries.full(_delivery(context, _organization_hook(context))))
+    return json_answer(delivery_log.full(delivery_of(context, _organization_hook(context))))
 
 
 @routes.add("POST", "/orgs/{login}/hooks/{hook:int}/deliveries/{delivery:int}/attempts")
 def organization_redelivery(context: Context) -> Answer:
     """`POST /orgs/{org}/hooks/{hook_id}/deliveries/{delivery_id}/attempts`."""
-    return _again(context, _organization_hook(context))
+    return again(context, _organization_hook(context))
 
 
-def _page(context: Context, hook: Hook | None, path: str) -> Answer:
+def page(context: Context, hook: Hook | None, path: str) -> Answer:
+    """A page of a hook's deliveries, newest first, found by cursor and outcome."""
     query = context.request.query
     found = [] if hook is None else context.deliveries.of(hook.id)
     if "status" in query:
@@ -113,10 +110,11 @@ def _page(context: Context, hook: Hook | None, path: str) -> Answer:
     link = {}
     if len(found) > size:
         link = cursor_link(context.request, context.api_url + path, f"v1_{found[size].id}")
-    return json_answer([deliveries.item(d) for d in found[:size]], headers=link)
+    return json_answer([delivery_log.item(d) for d in found[:size]], headers=link)
 
 
-def _delivery(context: Context, hook: Hook | None) -> deliveries.Delivery:
+def delivery_of(context: Context, hook: Hook | None) -> delivery_log.Delivery:
+    """The delivery of the path; Refusal 404 when this hook has none such."""
     number = int(context.path["delivery"])
     for found in [] if hook is None else context.deliveries.of(hook.id):
         if found.id == number:
@@ -124,9 +122,28 @@ def _delivery(context: Context, hook: Hook | None) -> deliveries.Delivery:
     raise not_found()
 
 
-def _again(context: Context, hook: Hook | None) -> Answer:
-    context.deliveries.redeliver(_delivery(context, hook))
+def again(context: Context, hook: Hook | None) -> Answer:
+    """202, and the delivery of the path is sent once more."""
+    context.deliveries.redeliver(delivery_of(context, hook))
     return json_answer({}, status=202, cacheable=False)
+
+
+def wanted_hook(context: Context) -> tuple[dict[str, Any], bool]:
+    """What a new hook is to be, and whether it is active; Refusal 422 when no URL is given."""
+    wanted = context.request.json()
+    config = wanted.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("url"), str):
+        raise Refusal(
+            422,
+            "Validation Failed",
+            errors=[{"resource": "Hook", "field": "url", "code": "missing_field"}],
+        )
+    values = {
+        "url": config["url"],
+        "secret": str(config.get("secret", "")),
+        "events": tuple(str(e) for e in wanted.get("events") or ("push",)),
+    }
+    return values, wanted.get("active") is not False
 
 
 def _owned_organization(context: Context) -> Account:
