@@ -45,6 +45,13 @@ class Hook(models.Model):
         null=True, blank=True, help_text="Newest delivery of GitHub's log that was read."
     )
     newest_at = models.DateTimeField(null=True, blank=True)
+    resume_cursor = models.TextField(
+        blank=True, help_text="Where a long reading that began at the newest goes on next time."
+    )
+    resume_newest_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Newest delivery of that reading, once it is whole."
+    )
+    resume_newest_at = models.DateTimeField(null=True, blank=True)
     read_at = models.DateTimeField(
         null=True, blank=True, help_text="Last reading of the whole news."
     )
