@@ -155,3 +155,6 @@ LIKELY: dict[Callable[[World, Random, Repository], str], int] = {
     _delete: 2,
 }
 """What happens, and how often out of a hundred times."""
+
+UNTOLD = frozenset({_star})
+"""Of these no webhook that an App of this kind hears of tells."""
