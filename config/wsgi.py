@@ -1,4 +1,4 @@
-"""The WSGI door: what gunicorn serves."""
+"""The WSGI door: what gunicorn serves. Webhooks are answered before Django's own machinery."""
 
 import os
 
@@ -6,4 +6,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from syncsvc.webhooks import door  # noqa: E402  (it needs Django to be set up)
+
+application = door.before(_django)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from syncsvc import health, pages, pages_contents, pages_repository
+from syncsvc.webhooks import door
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -19,6 +20,8 @@ urlpatterns = [
     path("pull-requests/", pages_contents.pull_requests, name="pull_requests"),
     path("pull-requests/<int:pk>/", pages_contents.pull_request, name="pull_request"),
     path("commits/", pages_contents.commits, name="commits"),
+    path("webhooks/github/", door.view, name="webhook"),
+    path("webhooks/github", door.view),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),

@@ -16,6 +16,7 @@ from syncsvc.conf import SyncSettings
 from syncsvc.simulator import Simulator, World
 
 hypothesis_settings.register_profile("default", max_examples=100, deadline=None)
+from syncsvc.webhooks import inbox
 hypothesis_settings.load_profile("default")
 
 
@@ -133,3 +134,11 @@ def fast_retries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         lambda budget, concurrency: plain(budget, concurrency, sleep=waited.append),
     )
     return waited
+
+
+@pytest.fixture(autouse=True)
+def real_ring(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Stored deliveries ring no broker; returned is what would have been called."""
+    rings = inbox.ring_bell
+    monkeypatch.setattr(inbox, "ring_bell", lambda: True)
+    return rings
