@@ -251,6 +251,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "InstallationStatus": "syncsvc.models.Installation.Status",
         "InstallationMode": "syncsvc.models.Installation.Mode",
+        "DeliveryStatus": "syncsvc.models.Delivery.Status",
         "JobStatus": "syncsvc.models.SyncJob.Status",
         "JobMode": "syncsvc.models.SyncJob.Mode",
         "RepositoryStatus": "syncsvc.models.Repository.Status",

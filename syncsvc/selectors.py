@@ -3,11 +3,11 @@
 A tenant's rows are picked by membership in the query itself, so an object of another tenant is not
 forbidden but absent. Staff see everything. What a role may do (R19.2):
 
-| role | sees | starts syncs | cancels jobs |
-|---|---|---|---|
-| member, support | yes | yes | those they asked for themselves |
-| operator, admin | yes | yes | all of the installation |
-| staff | everything | yes | all |
+| role | sees | starts syncs | cancels jobs | replays deliveries |
+|---|---|---|---|---|
+| member, support | yes | yes | those they asked for themselves | no |
+| operator, admin | yes | yes | all of the installation | yes |
+| staff | everything | yes | all | all |
 """
 
 from datetime import datetime
@@ -49,7 +49,7 @@ Viewer = Any  # request.user: a user, or nobody (AnonymousUser)
 
 Content = TypeVar("Content", bound=Model)
 
-MAY_CANCEL: Final = frozenset({Membership.Role.OPERATOR, Membership.Role.ADMIN})
+OPERATING: Final = frozenset({Membership.Role.OPERATOR, Membership.Role.ADMIN})
 #: What a list of contents shows of the repository; the rest of it is not read.
 REPOSITORY_SHOWN: Final = ("installation", "owner", "name", "full_name", "status")
 SECONDS_A_WEEK: Final = 7 * 24 * 60 * 60
@@ -66,7 +66,7 @@ def installations(user: Viewer) -> QuerySet[Installation]:
     rows = Installation.objects.all()
     if sees_everything(user):
         return rows
-    return rows.filter(pk__in=_member_of(user))
+    return rows.filter(pk__in=member_of(user))
 
 
 def repositories(user: Viewer) -> QuerySet[Repository]:
@@ -95,7 +95,7 @@ def repositories(user: Viewer) -> QuerySet[Repository]:
     )
     if sees_everything(user):
         return rows
-    return rows.filter(installation__in=_member_of(user))
+    return rows.filter(installation__in=member_of(user))
 
 
 def jobs(user: Viewer) -> QuerySet[SyncJob]:
@@ -103,7 +103,7 @@ def jobs(user: Viewer) -> QuerySet[SyncJob]:
     rows = SyncJob.objects.select_related("installation", "requested_by").defer("plan")
     if sees_everything(user):
         return rows
-    return rows.filter(installation__in=_member_of(user))
+    return rows.filter(installation__in=member_of(user))
 
 
 def issues(user: Viewer) -> QuerySet[Issue]:
@@ -167,7 +167,7 @@ def may_cancel(user: Viewer, job: SyncJob) -> bool:
     if sees_everything(user) or job.requested_by_id == user.pk:
         return True
     return Membership.objects.filter(
-        user_id=user.pk, installation_id=job.installation_id, role__in=MAY_CANCEL
+        user_id=user.pk, installation_id=job.installation_id, role__in=OPERATING
     ).exists()
 
 
@@ -178,7 +178,7 @@ def cancellable(user: Viewer, rows: list[SyncJob]) -> set[Any]:
     operated = set(
         Membership.objects.filter(
             user_id=user.pk,
-            role__in=MAY_CANCEL,
+            role__in=OPERATING,
             installation__in=[row.installation_id for row in rows],
         ).values_list("installation_id", flat=True)
     )
@@ -198,7 +198,8 @@ def latest_jobs(shown: list[Installation]) -> dict[int, SyncJob]:
     return {job.installation_id: job for job in ended}
 
 
-def _member_of(user: Viewer) -> QuerySet[Membership, int]:
+def member_of(user: Viewer) -> QuerySet[Membership, int]:
+    """The ids of the installations that `user` is a member of, as a subquery."""
     return Membership.objects.filter(user_id=user.pk).values_list("installation_id", flat=True)
 
 
@@ -211,7 +212,7 @@ def _contents(
     rows = rows.select_related("repository").only(*own, *shown)
     if sees_everything(user):
         return rows
-    return rows.filter(repository__installation__in=_member_of(user))
+    return rows.filter(repository__installation__in=member_of(user))
 
 
 def _is_present(model: type[Model]) -> Q:

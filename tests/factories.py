@@ -1,5 +1,6 @@
 """How tests make rows: each factory gives a valid row, named arguments say what a test is about."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,15 +12,20 @@ from syncsvc import clock, normalizer
 from syncsvc.models import (
     Commit,
     ContentList,
+    Delivery,
+    Gap,
+    Hook,
     Installation,
     Issue,
     Membership,
+    MissedDelivery,
     PullRequest,
     RateBudget,
     Repository,
     RepositoryMetric,
     SyncJob,
 )
+from syncsvc.webhooks import payloads
 
 PASSWORD = "correct horse battery staple"
 
@@ -267,3 +273,105 @@ class RepositoryMetricFactory(DjangoModelFactory[RepositoryMetric]):
     has_tests = None
     last_commit_at = factory.LazyFunction(lambda: clock.now() - timedelta(hours=1))
     last_written_at = factory.LazyFunction(_now)
+
+
+class HookFactory(DjangoModelFactory[Hook]):
+    """The hook of the App, whose log was read a moment ago; `failing=True` for one that cannot be."""
+
+    class Meta:
+        model = Hook
+
+    class Params:
+        failing = factory.Trait(
+            failures=3,
+            error="GitHub refuses access: check what the App may do.",
+            retry_at=factory.LazyFunction(lambda: clock.now() + timedelta(minutes=5)),
+        )
+
+    target_type = Hook.Target.INTEGRATION
+    target_id = factory.Sequence(lambda n: 100 + n)
+    newest_id = factory.Sequence(lambda n: 70_000_000 + n)
+    newest_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=3))
+    read_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=1))
+
+
+class DeliveryFactory(DjangoModelFactory[Delivery]):
+    """An issue that was opened, processed two minutes ago. `body` is what its payload holds.
+
+    `waiting=True` for one that nobody looked at yet, `pruned=True` for one without its payload.
+    """
+
+    class Meta:
+        model = Delivery
+
+    class Params:
+        body = factory.LazyFunction(lambda: {"action": "opened", "issue": {"number": 1}})
+        waiting = factory.Trait(
+            status=Delivery.Status.RECEIVED, outcome="", processed_at=None, installation=None
+        )
+        pruned = factory.Trait(payload=None, payload_bytes=13_000)
+        account = factory.SubFactory(InstallationFactory)
+
+    guid = factory.Sequence(lambda n: f"0b989ba4-242f-11e5-81e1-{n:012x}")
+    hook_id = 292_430_182
+    target_type = Hook.Target.INTEGRATION
+    target_id = 100
+    event = "issues"
+    action = "opened"
+    received_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=2))
+    installation = factory.SelfAttribute("account")
+    installation_github_id = factory.SelfAttribute("account.github_id")
+    account_id = factory.SelfAttribute("account.account_id")
+    payload = factory.LazyAttribute(lambda row: payloads.pack(json.dumps(row.body).encode()))
+    payload_bytes = factory.LazyAttribute(lambda row: len(json.dumps(row.body)))
+    status = Delivery.Status.PROCESSED
+    outcome = "updated"
+    happened_at = factory.SelfAttribute("received_at")
+    processed_at = factory.LazyAttribute(lambda row: row.received_at + timedelta(seconds=1))
+    due_at = factory.SelfAttribute("received_at")
+
+
+class GapFactory(DjangoModelFactory[Gap]):
+    """A gap that was found ten minutes ago and is open; `closed=True` for one that was healed."""
+
+    class Meta:
+        model = Gap
+
+    class Params:
+        closed = factory.Trait(
+            step=Gap.Step.CLOSED,
+            closed_at=factory.LazyAttribute(lambda row: row.opened_at + timedelta(minutes=4)),
+            healed_by="redelivery",
+            seconds_to_repair=240.0,
+        )
+
+    installation = factory.SubFactory(InstallationFactory)
+    reason = Gap.Reason.FAILED
+    began_at = factory.LazyAttribute(lambda row: row.opened_at - timedelta(minutes=5))
+    ended_at = factory.SelfAttribute("opened_at")
+    opened_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=10))
+    next_step_at = factory.SelfAttribute("opened_at")
+    missed = 1
+    seconds_to_detect = 300.0
+
+
+class MissedDeliveryFactory(DjangoModelFactory[MissedDelivery]):
+    """A push that was answered with an error; `healed=True` for one that GitHub redelivered."""
+
+    class Meta:
+        model = MissedDelivery
+
+    class Params:
+        healed = factory.Trait(healed_at=factory.LazyFunction(_now), healed_by="redelivery")
+
+    hook = factory.SubFactory(HookFactory)
+    guid = factory.Sequence(lambda n: f"5f2b8a10-242f-11e5-81e1-{n:012x}")
+    event = "push"
+    installation = factory.SubFactory(InstallationFactory)
+    kind = MissedDelivery.Kind.FAILED
+    status_code = 502
+    status_text = "Bad Gateway"
+    first_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=15))
+    latest_id = factory.Sequence(lambda n: 70_000_000 + n)
+    latest_at = factory.SelfAttribute("first_at")
+    detected_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=10))

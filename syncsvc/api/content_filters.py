@@ -25,13 +25,15 @@ def _gone(label: str) -> TrueOrFalseFilter:
     return TrueOrFalseFilter(method="only_gone", label=label)
 
 
-def _after(field: str) -> Any:
+def after(field: str) -> Any:
+    """A filter `<name>_after`: at that time or later."""
     return django_filters.IsoDateTimeFilter(
         field_name=field, lookup_expr="gte", label="At this time or later."
     )
 
 
-def _before(field: str) -> Any:
+def before(field: str) -> Any:
+    """A filter `<name>_before`: before that time."""
     return django_filters.IsoDateTimeFilter(
         field_name=field, lookup_expr="lt", label="Before this time."
     )
@@ -68,8 +70,8 @@ class ItemFilters(ContentFilters):
     label = django_filters.CharFilter(
         method="labelled", strip=False, label="One of the labels, exactly as it is written."
     )
-    updated_after = _after("github_updated_at")
-    updated_before = _before("github_updated_at")
+    updated_after = after("github_updated_at")
+    updated_before = before("github_updated_at")
     removed = _gone(
         "`true`: those that GitHub has no more, or whose repository is gone. `false`, as without "
         "it: the others."
@@ -130,8 +132,8 @@ class CommitFilters(ContentFilters):
         label="Part of the message, in any case, or the first 4 or more characters of the sha.",
     )
     author = _login("Login of the author", field_name="author_login")
-    committed_after = _after("committed_at")
-    committed_before = _before("committed_at")
+    committed_after = after("committed_at")
+    committed_before = before("committed_at")
     dropped = _gone(
         "`true`: those that a forced push dropped from the branch, or whose repository is gone. "
         "`false`, as without it: the others."

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
-from syncsvc.api import contents, views
+from syncsvc.api import contents, views, webhooks
 
 router = SimpleRouter(use_regex_path=False)
 router.register("installations", views.InstallationView, basename="installation")
@@ -14,6 +14,10 @@ router.register("issues", contents.IssueView, basename="issue")
 router.register("pull-requests", contents.PullRequestView, basename="pull-request")
 router.register("commits", contents.CommitView, basename="commit")
 router.register("repository-metrics", contents.MetricView, basename="repository-metric")
+router.register("deliveries", webhooks.DeliveryView, basename="delivery")
+router.register("missed-deliveries", webhooks.MissedDeliveryView, basename="missed-delivery")
+router.register("gaps", webhooks.GapView, basename="gap")
+router.register("hooks", webhooks.HookView, basename="hook")
 
 v1: list[URLPattern | URLResolver] = [
     path("auth/token/", views.TokenView.as_view(), name="token"),
