@@ -6,7 +6,7 @@ account; a list's own mark moves on only after its rows are written, so that a r
 blocked goes on where it was. One repository's failure is noted and tried again by itself (R5.6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from typing import Final
@@ -36,8 +36,8 @@ _MEASURED: Final = (Entity.ISSUES, Entity.COMMITS)
 _GOLDEN: Final = 2_654_435_761  # Knuth's multiplier: spreads consecutive keys over 32 bits
 
 
-def read_contents(run: Run, only: int | None = None) -> None:
-    """Reads what the installation's repositories hold, or the one with this id of GitHub's.
+def read_contents(run: Run, only: Collection[int] | None = None) -> None:
+    """Reads what the installation's repositories hold, or those with these ids of GitHub's.
 
     Raises `GitHubError` for what concerns everything, `Cancelled` and `LeaseLost`.
     """
@@ -50,7 +50,7 @@ def read_contents(run: Run, only: int | None = None) -> None:
         done += CHUNK
 
 
-def _subjects(run: Run, only: int | None) -> list[Subject]:
+def _subjects(run: Run, only: Collection[int] | None) -> list[Subject]:
     rows = Repository.objects.filter(
         installation_id=run.job.installation_id,
         status__in=content_lists.READ,
@@ -58,7 +58,7 @@ def _subjects(run: Run, only: int | None) -> list[Subject]:
         missing_since__isnull=True,  # the list lacked it, and the run has said so already
     ).order_by("pk")
     if only is not None:
-        rows = rows.filter(github_id=only)
+        rows = rows.filter(github_id__in=only)
     names = ("pk", "github_id", "node_id", "full_name")
     return [
         Subject(pk=pk, github_id=github_id, node_id=node_id, full_name=full_name)
@@ -92,7 +92,7 @@ def _rules(run: Run) -> Rules:
         whole_after=timedelta(hours=settings.full_read_hours),
         commit_limit=settings.commit_limit,
         everything=run.job.mode == SyncJob.Mode.REPO,
-        windows=run.job.mode == SyncJob.Mode.INCREMENTAL,
+        windows=run.job.mode in (SyncJob.Mode.INCREMENTAL, SyncJob.Mode.RECHECK),
         patient=run.job.trigger != SyncJob.Trigger.MANUAL and run.job.mode != SyncJob.Mode.REPO,
     )
 

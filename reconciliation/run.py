@@ -238,6 +238,11 @@ class Run:
                 }
             )
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether something went wrong on the way."""
+        return bool(self._failures)
+
     def listed_under(self, selection: str | None) -> None:
         """The listing itself says whether it is of all or of selected repositories, and says it
         later than discovery did."""

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from reconciliation import conductor
+from reconciliation import conductor, deliveries
 from syncsvc import jobs
 
 
@@ -12,3 +12,9 @@ def run_job(job_id: str) -> None:
     lease = jobs.claim(job_id)
     if lease is not None:
         conductor.execute(lease)
+
+
+@shared_task(name="reconciliation.drain_deliveries")
+def drain_deliveries() -> None:
+    """Processes the deliveries that wait."""
+    deliveries.drain()

@@ -4,7 +4,7 @@ Hides how failures are counted and when they are tried again.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -70,6 +70,14 @@ def read(repository_ids: Collection[int]) -> dict[ListKey, ContentList]:
     return {(row.repository_id, Entity(row.entity)): row for row in rows}
 
 
+def heads(github_ids: Collection[int]) -> dict[int, str | None]:
+    """Up to which head the commits of these repositories, by GitHub's ids, were read."""
+    rows = ContentList.objects.filter(
+        repository__github_id__in=github_ids, entity=str(Entity.COMMITS)
+    )
+    return dict(rows.values_list("repository__github_id", "head_sha"))
+
+
 def settle(settled: Sequence[Settled], now: datetime) -> None:
     """Notes what was read at `now`, the start of the run; an earlier failure is over (R5.6)."""
     if not settled:
@@ -87,6 +95,24 @@ def settle(settled: Sequence[Settled], now: datetime) -> None:
     """  # noqa: S608  (all names are ours)
     with connection.cursor() as cursor:
         cursor.execute(sql, {"now": now, "rows": orjson.dumps(settled).decode()})
+
+
+def adjust(changed: Mapping[ListKey, int]) -> None:
+    """Notes that somebody other than a reading added (or, negative, removed) so many items.
+
+    How far the list was read stays: a webhook tells of its own item, and proves nothing of others.
+    """
+    rows = sorted((pk, str(entity), by) for (pk, entity), by in changed.items() if by)
+    if not rows:
+        return
+    sql = f"""
+        UPDATE {_TABLE} AS l SET count = greatest(0, l.count + w.by),
+                                 mirrored = greatest(0, l.mirrored + w.by)
+        FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS w(repository_id, entity, by)
+        WHERE l.repository_id = w.repository_id AND l.entity = w.entity AND l.count IS NOT NULL
+    """  # noqa: S608  (the table's name is ours)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
 
 
 def fail(failed: Sequence[Failed], now: datetime) -> None:

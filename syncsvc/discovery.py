@@ -124,8 +124,14 @@ def record(row: InstallationRow) -> Found:
             "suspended_at": row.suspended_at,
             "uninstalled_at": None,
             "github_created_at": row.created_at,
+            "github_updated_at": row.updated_at,
         },
     )
+
+
+def rename(installation: Installation, login: str) -> Found:
+    """The account has another login; its repositories' names follow with the next list (R2.3)."""
+    return _record(installation.account_id, {"account_login": login})
 
 
 def mark_uninstalled(installation: Installation) -> Found:

@@ -194,8 +194,8 @@ class Lease:
         category = str(outcome.failures[0]["category"]) if outcome.failures else ""
         now = clock.now()
         changes: dict[str, Any] = {}
-        # A dry run, or a run for one repository, says nothing about the account as a whole.
-        if not self.job.dry_run and self.job.mode != SyncJob.Mode.REPO:
+        # A dry run, or a run for some repositories, says nothing about the account as a whole.
+        if not self.job.dry_run and self.job.mode not in SyncJob.NARROW:
             changes = {
                 "consecutive_failures": 0,
                 "breaker_open_until": None,
@@ -223,6 +223,7 @@ class Lease:
             run_after=until,
             blocked_reason=reason,
             stage="blocked",
+            stage_started_at=clock.now(),
             attempt=F("attempt") - 1,
             api=dict(outcome.api),
         ):
@@ -240,6 +241,7 @@ class Lease:
             run_after=clock.now(),
             rung_at=None,
             stage="waiting for a worker",
+            stage_started_at=clock.now(),
             attempt=F("attempt") - 1,
         )
 
@@ -279,6 +281,7 @@ class Lease:
             lease_expires_at=None,
             run_after=clock.now() + delay,
             stage="waiting to retry",
+            stage_started_at=clock.now(),
             error=sentence,
             error_category=category,
             api=dict(outcome.api),

@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import Count, Q
 
-from syncsvc.models import Installation, Recheck
+from syncsvc.models import Installation, Recheck, SyncJob
 
 AT_ONCE: Final = 500
+WHOLE_LIST: Final = 0
+"""Instead of GitHub's id of a repository: the account's whole list has to be read again."""
 RETRY_BASE: Final = timedelta(minutes=1)
 RETRY_CAP: Final = timedelta(hours=6)
 
@@ -79,9 +82,14 @@ def ask(
 
 
 def due(installation_id: int, now: datetime) -> list[Recheck]:
-    """What is to be read now, the oldest first, some hundred at most."""
+    """The repositories that are to be read now, the oldest first, some hundred at most."""
     waiting = Recheck.objects.filter(installation_id=installation_id, due_at__lte=now)
-    return list(waiting.order_by("due_at", "pk")[:AT_ONCE])
+    return list(waiting.exclude(github_id=WHOLE_LIST).order_by("due_at", "pk")[:AT_ONCE])
+
+
+def all_of(installation_id: int) -> list[Recheck]:
+    """Everything that is to be read again, due or not: what a run over the whole account answers."""
+    return list(Recheck.objects.filter(installation_id=installation_id))
 
 
 def done(taken: Sequence[Recheck]) -> int:
@@ -102,22 +110,34 @@ def failed(taken: Sequence[Recheck], now: datetime) -> int:
     )
 
 
-def waiting(now: datetime) -> list[tuple[int, str]]:
-    """The active accounts that have something to be read again, and the most urgent trigger of each."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """An account with something to be read again. `whole`: its list of repositories too."""
+
+    installation_id: int
+    trigger: str
+    whole: bool
+
+
+def waiting(now: datetime, installation_ids: Collection[int] | None = None) -> list[Waiting]:
+    """The active accounts that have something to be read again and no job that runs or waits."""
     rows = Recheck.objects.filter(
         due_at__lte=now, installation__status=Installation.Status.ACTIVE
-    ).values_list("installation_id", "trigger")
-    found: dict[int, str] = {}
-    for installation_id, trigger in rows.distinct().order_by("installation_id", "trigger"):
-        found.setdefault(installation_id, trigger)  # `gap` comes before `webhook`
-    return list(found.items())
-
-
-def forget(installation_id: int, github_ids: Collection[int]) -> int:
-    """Takes back what a whole reading has answered."""
-    return Recheck.objects.filter(
-        installation_id=installation_id, github_id__in=github_ids
-    ).delete()[0]
+    ).exclude(installation__jobs__status__in=SyncJob.ACTIVE)
+    if installation_ids is not None:
+        rows = rows.filter(installation_id__in=installation_ids)
+    found = rows.values("installation_id").annotate(
+        gaps=Count("pk", filter=Q(trigger=SyncJob.Trigger.GAP)),
+        lists=Count("pk", filter=Q(github_id=WHOLE_LIST)),
+    )
+    return [
+        Waiting(
+            installation_id=row["installation_id"],
+            trigger=str(SyncJob.Trigger.GAP if row["gaps"] else SyncJob.Trigger.WEBHOOK),
+            whole=bool(row["lists"]),
+        )
+        for row in found.order_by("installation_id")
+    ]
 
 
 def _each(sql: str, taken: Sequence[Recheck], **more: Any) -> int:

@@ -1,12 +1,12 @@
 """Asks for every sync that is due, and keeps the periodic tasks that beat runs (R3.4)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q
 
-from syncsvc import clock, conf, content_lists, schedule
+from syncsvc import clock, conf, content_lists, rechecks, schedule
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Action
 from syncsvc.service import SyncService
@@ -19,6 +19,8 @@ PERIODIC: Final[Mapping[str, int]] = {
     "syncsvc.ring_waiting_jobs": 10,
     "syncsvc.request_remembered_syncs": 30,
     "syncsvc.request_retries": 60,
+    "syncsvc.request_rechecks": 10,
+    "reconciliation.drain_deliveries": 5,
     "syncsvc.discover": 600,
 }
 
@@ -96,6 +98,22 @@ def request_retries() -> int:
                 content_lists.postpone(repository.pk, now)
                 asked += 1
     return asked
+
+
+def request_rechecks(installation_ids: Collection[int] | None = None) -> int:
+    """Asks for a run of each account that has something to be read again, or of these accounts.
+
+    Nothing is lost when policy turns one down: what is to be read stands in its table and is asked
+    for again. Returns how many were started.
+    """
+    started = 0
+    for each in rechecks.waiting(clock.now(), installation_ids)[:AT_ONCE]:
+        mode = SyncJob.Mode.INCREMENTAL if each.whole else SyncJob.Mode.RECHECK
+        decision = SyncService.request(
+            each.installation_id, each.trigger, mode=mode, remember=False
+        )
+        started += decision.action is Action.START
+    return started
 
 
 def install_periodic_tasks(**_: Any) -> None:

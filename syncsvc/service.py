@@ -26,10 +26,12 @@ class SyncService:
         dry_run: bool = False,
         user: Any = None,
         ring: bool = True,
+        remember: bool = True,
     ) -> Decision:
         """Starts a sync if policy lets it; the decision names the job, or the one that is active.
 
-        `ring=False` leaves the job for the caller to run in the foreground. Raises
+        `ring=False` leaves the job for the caller to run in the foreground; `remember=False` says
+        that what is asked for stands in a table of its own, and is asked for again. Raises
         `Installation.DoesNotExist`.
         """
         now = clock.now()
@@ -50,7 +52,8 @@ class SyncService:
                 ),
                 ring=ring,
             )
-        if decision.job_id and decision.action is Action.SKIP and not _remember(decision, trigger):
+        passed_by = decision.job_id and decision.action is Action.SKIP and remember
+        if passed_by and not _remember(decision, trigger):
             # The job that would have served us ended since we looked: ask again.
             return SyncService.request(
                 installation_id,

@@ -33,6 +33,12 @@ def request_retries() -> None:
     scheduling.request_retries()
 
 
+@shared_task(name="syncsvc.request_rechecks")
+def request_rechecks() -> None:
+    """Asks for what webhooks and gaps said has to be read again."""
+    scheduling.request_rechecks()
+
+
 @shared_task(name="syncsvc.discover")
 def discover() -> None:
     """Looks for new, suspended and removed installations."""

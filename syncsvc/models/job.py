@@ -40,6 +40,8 @@ class SyncJob(models.Model):
         DEAD = "dead", "Dead"
 
     ACTIVE: ClassVar = (Status.QUEUED, Status.RUNNING, Status.BLOCKED)
+    #: Modes whose runs read some repositories, not the list of all.
+    NARROW: ClassVar = (Mode.REPO, Mode.RECHECK)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, on_delete=models.CASCADE, related_name="jobs")

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.db import IntegrityError, connection, transaction
 
-from reconciliation import conductor
+from reconciliation import repositories
 from syncsvc import clock, jobs, leases, mirror, scheduling, service
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.models import EtagEntry, Installation, Repository, SyncJob
@@ -224,15 +224,15 @@ def test_a_stale_list_takes_nothing_from_another_account(
     sync(bente)
     row = public(octo)
     EtagEntry.objects.all().delete()
-    plain = conductor._settle
+    plain = repositories.settle
 
     def overtaken(running: Any, rows: Any) -> None:
-        monkeypatch.setattr(conductor, "_settle", plain)
+        monkeypatch.setattr(repositories, "settle", plain)
         app_mode.world.transfer(row.github_id, "bente-okafor")
         sync(bente)
         plain(running, rows)
 
-    monkeypatch.setattr(conductor, "_settle", overtaken)
+    monkeypatch.setattr(repositories, "settle", overtaken)
     sync(octo)
     row.refresh_from_db()
     assert (row.installation_id, row.owner) == (bente.pk, "bente-okafor")

@@ -600,7 +600,7 @@ def test_a_cancelled_run_keeps_what_it_wrote_and_says_so(
         return applied
 
     monkeypatch.setattr(mirror, "apply", apply_and_cancel)
-    monkeypatch.setattr("reconciliation.conductor.BATCH", 100)
+    monkeypatch.setattr("reconciliation.repositories.BATCH", 100)
     job = run(job_id)
     assert job.status == "cancelled"
     assert job.counts["repositories"]["created"] == 100

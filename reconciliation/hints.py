@@ -1,0 +1,175 @@
+"""Whether the mirror believes what a webhook tells. Pure: values in, verdicts out (R6.3).
+
+A webhook shows a state of the past: by the time it arrives GitHub may have moved on, and so may we,
+through a later webhook or a reading of our own. So it is believed when GitHub's own times say that it
+is newer than all we know, dropped when they say that it is older, and where they cannot tell (two
+changes within one second, an event that moves no time, a reading at about that time) GitHub is asked.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from reconciliation.diff import Context, compare
+from syncsvc.content_plan import Item, Key, MirrorItem
+from syncsvc.github.payloads import RepositoryRow
+from syncsvc.plan import Change, MirrorRepository, Operation
+
+MARGIN: Final = timedelta(seconds=2)
+"""GitHub's times have whole seconds, and clocks differ a little."""
+_FUTURE: Final = timedelta(days=1)
+_PRESENT: Final = frozenset({"active", "archived", "unmanaged"})
+
+
+class Verdict(StrEnum):
+    """What is done with something that a webhook told."""
+
+    APPLY = "apply"
+    SAME = "same"
+    STALE = "stale"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A repository as webhooks showed it last; see `syncsvc.webhooks.told.Told` for the times.
+
+    `unsure`: another webhook of the same time showed it differently.
+    """
+
+    row: RepositoryRow
+    as_of: datetime | None
+    timed: bool
+    unsure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """The verdict on a snapshot, and the change of the mirror that follows from it, if one does."""
+
+    verdict: Verdict
+    change: Change | None = None
+
+
+def latest(snapshots: Iterable[Snapshot]) -> dict[int, Snapshot]:
+    """The newest of each repository; they come in the order in which they are to be believed."""
+    found: dict[int, Snapshot] = {}
+    for each in snapshots:
+        known = found.get(each.row.github_id)
+        if known is None or known.as_of is None:
+            found[each.row.github_id] = each
+        elif each.as_of is None or each.as_of < known.as_of:
+            continue
+        elif each.as_of > known.as_of:
+            found[each.row.github_id] = each
+        else:
+            differs = each.row != known.row
+            found[each.row.github_id] = replace(each, unsure=known.unsure or differs)
+    return found
+
+
+def judge(
+    snapshot: Snapshot,
+    mine: MirrorRepository | None,
+    context: Context,
+    read_at: datetime | None,
+) -> Judged:
+    """What to do with a repository as a webhook shows it.
+
+    `read_at` is until when readings of ours may have seen something newer. The owner of the row has
+    to be the context's account.
+    """
+    change = compare(snapshot.row, mine, context, proven=True)
+    if change is not None and not isinstance(change, Change):
+        raise TypeError("what is proven leaves no doubt")
+    if mine is None:
+        return Judged(verdict=Verdict.APPLY, change=_told(change, snapshot))
+    if mine.status not in _PRESENT:
+        return Judged(verdict=Verdict.ASK)  # it was gone: a webhook from before that looks the same
+    as_of, known = snapshot.as_of, _known(mine)
+    if as_of is None or as_of > context.now + _FUTURE:
+        return Judged(verdict=Verdict.SAME if change is None else Verdict.ASK)
+    if change is None:
+        newer = mine.told_at is None or as_of > mine.told_at
+        return Judged(verdict=Verdict.SAME, change=_bump(mine, as_of) if newer else None)
+    if snapshot.unsure:
+        return Judged(verdict=Verdict.ASK)
+    if known is not None and as_of < known:
+        return Judged(verdict=Verdict.STALE if snapshot.timed else Verdict.ASK)
+    if as_of == known or (read_at is not None and as_of <= read_at + MARGIN):
+        return Judged(verdict=Verdict.ASK)
+    return Judged(verdict=Verdict.APPLY, change=_told(change, snapshot))
+
+
+def _known(mine: MirrorRepository) -> datetime | None:
+    times = (mine.github_updated_at, mine.pushed_at, mine.told_at)
+    return max((each for each in times if each is not None), default=None)
+
+
+def _told(change: Change | None, snapshot: Snapshot) -> Change | None:
+    if change is None or snapshot.as_of is None:
+        return change
+    return replace(change, after={**change.after, "told_at": snapshot.as_of})
+
+
+def _bump(mine: MirrorRepository, as_of: datetime) -> Change:
+    """Nothing differs, but from now on what is older than this is known to be older."""
+    return Change(
+        operation=Operation.UPDATE,
+        github_id=mine.github_id,
+        name=f"{mine.owner}/{mine.name}",
+        kinds=(),
+        before={"told_at": mine.told_at},
+        after={"told_at": as_of},
+        version=mine.version,
+    )
+
+
+# -- issues and pull requests ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hint:
+    """An issue or pull request as webhooks showed it last. `unsure` as in `Snapshot`."""
+
+    item: Item
+    unsure: bool = False
+
+
+def latest_items(items: Iterable[Item]) -> dict[Key, Hint]:
+    """The newest of each item; of one time, the last, and it is not certain."""
+    found: dict[Key, Hint] = {}
+    for item in items:
+        known = found.get(item.key)
+        if known is None:
+            found[item.key] = Hint(item=item)
+            continue
+        mine, theirs = known.item.updated_at, item.updated_at
+        if mine is None or (theirs is not None and theirs > mine):
+            found[item.key] = Hint(item=item)
+        elif theirs == mine:
+            unsure = known.unsure or item.values != known.item.values
+            found[item.key] = Hint(item=item, unsure=unsure)
+    return found
+
+
+def judge_item(item: Item, mine: MirrorItem | None, now: datetime) -> Verdict:
+    """What to do with an issue or pull request as a webhook shows it (R6.3, R7.5)."""
+    theirs = item.updated_at
+    if theirs is None or theirs > now + _FUTURE:
+        return Verdict.ASK
+    if mine is None:
+        return Verdict.APPLY
+    ours = mine.updated_at
+    if ours is not None and ours > now + _FUTURE:
+        return Verdict.APPLY  # that is no time of GitHub's: it must not shield the row for ever
+    if not mine.present:
+        # Ids of deleted and transferred items never come back; what is newer than that is odd.
+        return Verdict.STALE if ours is not None and theirs <= ours else Verdict.ASK
+    if mine.values == item.values and mine.repository_id == item.repository_id:
+        return Verdict.SAME
+    if ours is not None and theirs < ours:
+        return Verdict.STALE
+    return Verdict.ASK if theirs == ours else Verdict.APPLY

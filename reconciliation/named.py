@@ -1,0 +1,161 @@
+"""Runs for some repositories: one by its name, or those that webhooks and gaps said to read again."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from reconciliation import evidence
+from reconciliation.contents import read_contents
+from reconciliation.diff import Evidence, compare, compare_absent
+from reconciliation.run import Run
+from reconciliation.settling import apply, look_back
+from syncsvc import mirror, rechecks
+from syncsvc.github.errors import GitHubError
+from syncsvc.github.payloads import RepositoryRow
+from syncsvc.models import Recheck, Repository
+from syncsvc.plan import Change, MirrorRepository, Operation
+from syncsvc.rechecks import Asked
+
+STAGE: Final = "reading named repositories"
+
+
+def read_one(run: Run) -> None:
+    """Reads the repository that the job names, and what it holds."""
+    github_id = _read_one(run)
+    if github_id is not None:
+        read_contents(run, {github_id})
+
+
+def _read_one(run: Run) -> int | None:
+    """Returns GitHub's id of the repository that the name stands for, if it is there."""
+    owner, _, name = run.job.repository.partition("/")
+    run.lease.progress("reading one repository", 0, 1, run.job.repository)
+    known = mirror.read_named(owner, name)
+    row: RepositoryRow | None = None
+    try:
+        with run.phase("fetch"):
+            row = run.client.get_repository(owner, name)
+    except GitHubError as error:
+        if known is None or not error.is_evidence_of_absence:
+            raise
+    if row is not None and (known is None or known.github_id == row.github_id):
+        _settle_one(run, row)
+    elif known is not None:
+        _settle_known(run, known)
+        if row is not None:  # the name was used again
+            _settle_one(run, row)
+    look_back(run, complete=False)
+    return row.github_id if row is not None else None
+
+
+def _settle_one(run: Run, row: RepositoryRow) -> None:
+    mine = mirror.read([row.github_id]).get(row.github_id)
+    if mine is None and run.context.repository_selection == "selected":
+        run.failed(
+            row.full_name,
+            "create",
+            "validation",
+            "It is not in the selection of this installation as far as we know: sync the whole list.",
+        )
+        return
+    if row.owner_id not in (None, run.context.account_id):
+        change = compare_absent(mine, row, run.context) if mine else None
+        run.count_absent(row.github_id, change)
+    else:
+        verdict = compare(row, mine, run.context, proven=True)
+        change = verdict if isinstance(verdict, Change) else None
+        run.count_seen(row.github_id, change)
+    apply(run, [change] if change else [], {row.github_id: row})
+
+
+def _settle_known(run: Run, known: MirrorRepository) -> None:
+    change = compare_absent(known, evidence.ask(run.client, known), run.context)
+    run.count_absent(known.github_id, change)
+    apply(run, [change] if change else [], {})
+
+
+def read_rechecks(run: Run) -> None:
+    """Reads what webhooks and gaps named, as far as it is due: each repository itself where that was
+    asked for, and of all of them the lists that changed (R6.3, R6.6)."""
+    taken = rechecks.due(run.job.installation_id, run.context.now)
+    unread: list[Recheck] = []
+    for number, each in enumerate(taken):
+        run.lease.progress(STAGE, number, len(taken), each.full_name)
+        if each.itself and not _read_by_id(run, each):
+            unread.append(each)
+    look_back(run, complete=False)
+    read_contents(run, {each.github_id for each in taken})
+    if run.job.dry_run:
+        return
+    with run.lease.writing():
+        rechecks.done([each for each in taken if each not in unread])
+        rechecks.failed(unread, run.context.now)
+
+
+def _read_by_id(run: Run, asked: Recheck) -> bool:
+    """Reads one repository by its identity; False when GitHub did not say what it is now."""
+    known = mirror.read([asked.github_id]).get(asked.github_id)
+    with run.phase("fetch"):
+        answer = _answer(run, asked.github_id, known)
+    if answer is Evidence.UNAVAILABLE:
+        run.failed(
+            asked.full_name or str(asked.github_id),
+            "read",
+            "network",
+            "Its own page could not be read: left as it was, and tried again later.",
+        )
+        return False
+    ours = known is not None and known.installation_id == run.context.installation_id
+    change: Change | None = None
+    if isinstance(answer, RepositoryRow) and answer.owner_id in (None, run.context.account_id):
+        if run.context.repository_selection == "selected" and not _is_present(known):
+            # A public repository answers whether it is in the selection or not: the list tells.
+            whole = Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason="selection")
+            rechecks.ask(
+                run.job.installation_id, [whole], trigger=run.job.trigger, now=run.context.now
+            )
+            return True
+        verdict = compare(answer, known, run.context, proven=True)
+        change = verdict if isinstance(verdict, Change) else None
+        run.count_seen(asked.github_id, change)
+        if known is not None:
+            change = _noting_when(change, known, run.context.now)
+    elif known is not None and ours:
+        change = compare_absent(known, answer, run.context)
+        run.count_absent(asked.github_id, change)
+        run.explained.add(asked.github_id)
+    rows = {asked.github_id: answer} if isinstance(answer, RepositoryRow) else {}
+    apply(run, [change] if change is not None else [], rows)
+    return True
+
+
+def _answer(run: Run, github_id: int, known: MirrorRepository | None) -> RepositoryRow | Evidence:
+    if known is not None:
+        return evidence.ask(run.client, known)
+    try:
+        return run.client.get_repository_by_id(github_id)
+    except GitHubError as error:
+        if error.is_evidence_of_absence or error.kind in ("forbidden", "legally_blocked"):
+            return Evidence.NOT_FOUND
+        if error.category in ("authentication", "rate_limit"):
+            raise
+        return Evidence.UNAVAILABLE
+
+
+def _is_present(known: MirrorRepository | None) -> bool:
+    return known is not None and known.status in Repository.PRESENT
+
+
+def _noting_when(change: Change | None, known: MirrorRepository, now: datetime) -> Change:
+    """The change, with the moment of this reading: a webhook from before it is older."""
+    if change is not None:
+        return replace(change, after={**change.after, "read_at": now})
+    return Change(
+        operation=Operation.UPDATE,
+        github_id=known.github_id,
+        name=f"{known.owner}/{known.name}",
+        kinds=(),
+        before={"read_at": known.read_at},
+        after={"read_at": now},
+        version=known.version,
+    )
