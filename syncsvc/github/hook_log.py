@@ -94,7 +94,7 @@ def parse_entry(item: object) -> LogEntry:
         event=event,
         action=(some_text(item.get("action")) or "")[:_LONGEST_NAME],
         redelivery=item.get("redelivery") is True,
-        duration=float(duration) if type(duration) in (int, float) else 0.0,
+        duration=float(duration) if isinstance(duration, int | float) else 0.0,
         status=(some_text(item.get("status")) or "")[:100],
         status_code=code if type(code) is int and 0 <= code <= _MAX_CODE else 0,
         installation_id=optional_id(item.get("installation_id")),
