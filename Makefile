@@ -31,7 +31,7 @@ run: runtime
 	@exec $(PY) manage.py serve $(ARGS)
 
 test: dev
-	@$(APART) exec $(PY) -m pytest -n auto --maxprocesses=4 $(ARGS)
+	@$(APART) exec $(PY) -m pytest -n auto --maxprocesses=4 --dist worksteal $(ARGS)
 
 lint: dev
 	$(PY) -m ruff check .
