@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
@@ -14,9 +16,9 @@ from pytest_django import Settings
 from syncsvc import conf, connect, jobs
 from syncsvc.conf import SyncSettings
 from syncsvc.simulator import Simulator, World
+from syncsvc.webhooks import inbox
 
 hypothesis_settings.register_profile("default", max_examples=100, deadline=None)
-from syncsvc.webhooks import inbox
 hypothesis_settings.load_profile("default")
 
 
@@ -32,6 +34,15 @@ def no_credentials(settings: Settings) -> None:
 def quick_passwords(settings: Settings) -> None:
     """A password takes half a second to hash on purpose; a test that logs in need not wait for it."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_keys() -> Iterator[None]:
+    """Whether a private key is sound takes 50 ms to see; each simulator has the same one and need not look."""
+    load = cache(serialization.load_pem_private_key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serialization, "load_pem_private_key", load)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol, TypeGuard
 
 import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from syncsvc.github.errors import ConfigurationError, NotFound
@@ -108,7 +110,7 @@ def load_private_key(text_or_path: str) -> RSAPrivateKey:
             "App's settings and use the .pem file that GitHub offers for download."
         )
     try:
-        key = load_pem_private_key(pem.encode(), password=None)
+        key = _parsed(pem)
     except TypeError:
         raise ConfigurationError(
             "GITHUB_APP_PRIVATE_KEY is protected by a passphrase. Use the key as GitHub gave it."
@@ -124,6 +126,12 @@ def load_private_key(text_or_path: str) -> RSAPrivateKey:
             "the GitHub App."
         )
     return key
+
+
+@lru_cache(maxsize=2)
+def _parsed(pem: str) -> PrivateKeyTypes:
+    """The key in this text, checked once: whether it is sound takes 50 ms, and each run asks."""
+    return load_pem_private_key(pem.encode(), password=None)
 
 
 def _pem_text(given: str) -> str:
