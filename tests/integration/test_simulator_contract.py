@@ -1,13 +1,14 @@
 """Whatever the simulator answers is what GitHub's own description allows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jwt
 import pytest
 import requests
 
-from syncsvc.simulator import Simulator, World
+from syncsvc.simulator import Simulator, Weather, World
 from tests.contract import contract_dir, validate_request, validate_response
 
 ORG = "octo-simulated"
@@ -173,18 +174,25 @@ def test_hooks_and_deliveries_fit_the_description(client: Client) -> None:
     hook = client.ask("POST", f"/orgs/{ORG}/hooks", sim.token, wanted).json()
     repository = sim.world.truth_of(ORG)[0]
     sim.world.edit(repository["github_id"], description="new")
+    for weather in (Weather(failed=1), Weather(swallowed=1), Weather(throttled=1), Weather(loss=1)):
+        sim.deliveries.weather = replace(weather, throttle=0)
+        sim.world.edit(repository["github_id"], description=str(weather))
     sim.world.suspend(ORG)
+    of_one = sim.world.add_repository_hook(repository["github_id"], nowhere, "x", ("*",))
+    sim.world.edit(repository["github_id"], description="told to its own hook")
     assert sim.deliveries.drain()
     client.ask("GET", f"/orgs/{ORG}/hooks", sim.token)
     for root, token in (
         ("/app/hook/deliveries", client.app),
+        (f"/repos/{repository['full_name']}/hooks/{of_one.id}/deliveries", sim.token),
         (f"/orgs/{ORG}/hooks/{hook['id']}/deliveries", sim.token),
     ):
         for status in ("", "&status=failure", "&status=success"):
             client.ask("GET", f"{root}?per_page=1{status}", token)
         listed = client.ask("GET", root, token).json()
         for delivery in listed:
-            client.ask("GET", f"{root}/{delivery['id']}", token)
+            if not root.startswith("/repos"):  # of these GitHub's excerpt here has the list only
+                client.ask("GET", f"{root}/{delivery['id']}", token)
         again = client.ask("POST", f"{root}/{listed[0]['id']}/attempts", token)
         assert again.status_code == 202
     assert sim.deliveries.drain()

@@ -152,6 +152,101 @@ def test_a_silent_loss_leaves_no_trace_and_a_double_leaves_two(
     assert len(set(receiver.guids())) == 1
 
 
+@pytest.mark.spec("R6.5")
+def test_github_may_say_ok_to_what_never_arrived_and_refuse_what_was_never_sent(
+    sim: Simulator, receiver: Receiver
+) -> None:
+    sim.deliveries.weather = Weather(swallowed=1.0)
+    sim.world.edit(some_repository(sim), description="swallowed")
+    assert sim.deliveries.drain()
+    sim.deliveries.weather = Weather(failed=1.0)
+    sim.world.edit(some_repository(sim), description="failed")
+    assert sim.deliveries.drain()
+    sim.deliveries.weather = Weather()
+    failed, swallowed = log(sim)
+    assert (swallowed["status"], swallowed["status_code"]) == ("OK", 200)
+    assert failed["status_code"] in (500, 502, 504)
+    assert receiver.received == []
+    assert [each.arrived for each in sim.deliveries.truth()] == [False, False]
+    for delivery in (swallowed, failed):
+        path = f"/app/hook/deliveries/{delivery['id']}/attempts"
+        assert as_app(sim, path, "POST").status_code == 202
+    assert sim.deliveries.drain()
+    assert receiver.guids() == [swallowed["guid"], failed["guid"]]
+    assert [each.arrived for each in sim.deliveries.truth()] == [False, False, True, True]
+
+
+def test_redeliveries_have_the_same_weather(sim: Simulator, receiver: Receiver) -> None:
+    sim.deliveries.weather = Weather(loss=1.0)
+    sim.world.edit(some_repository(sim), description="lost")
+    assert sim.deliveries.drain()
+    path = f"/app/hook/deliveries/{log(sim)[0]['id']}/attempts"
+    assert as_app(sim, path, "POST").status_code == 202
+    assert sim.deliveries.drain()
+    again, first = log(sim)
+    assert (again["status_code"], again["redelivery"]) == (0, True)
+    assert again["guid"] == first["guid"]
+    assert receiver.received == []
+
+
+def test_an_outage_can_be_announced_from_another_process(
+    sim: Simulator, receiver: Receiver
+) -> None:
+    door = f"{sim.root_url}/_simulator/outages"
+    announced = requests.post(door, json={"in": 100, "seconds": 60}, timeout=5).json()
+    assert requests.get(door, timeout=5).json() == [announced]
+    for body in ({}, {"seconds": 0}, {"seconds": "long"}, {"in": -1, "seconds": 5}, {"weeks": 1}):
+        assert requests.post(door, json=body, timeout=5).status_code == 400
+    for seconds in (90, 30, 60):
+        sim.advance(seconds)
+        sim.world.edit(some_repository(sim), description=f"after {seconds}")
+        assert sim.deliveries.drain()
+    assert [entry["status"] for entry in log(sim)] == [
+        "Accepted", "failed to connect to host", "Accepted",
+    ]  # fmt: skip
+    assert len(receiver.received) == 2
+
+
+def test_late_deliveries_wait_for_the_simulators_own_time(
+    sim: Simulator, receiver: Receiver
+) -> None:
+    sim.deliveries.weather = Weather(reorder=3600)
+    for number in range(10):
+        sim.world.edit(some_repository(sim), description=str(number))
+    assert len(receiver.received) < 10
+    sim.advance(3600)
+    assert sim.deliveries.drain()
+    told = [json.loads(body)["repository"]["description"] for _, body in receiver.received]
+    assert sorted(told) == [str(number) for number in range(10)]
+    assert told != sorted(told)
+
+
+def test_by_hand_the_day_of_a_hook_is_the_same_each_time(receiver: Receiver) -> None:
+    def live() -> list[tuple[str, str, float]]:
+        receiver.received.clear()
+        moment = [2_000_000_000.0]
+        world = World.generate(repositories=20)
+        with Simulator(
+            world, webhook_url=receiver.url, clock=lambda: moment[0], webhooks_by_hand=True
+        ) as sim:
+            sim.deliveries.weather = Weather(
+                failed=0.2, swallowed=0.2, throttled=0.2, duplicate=0.2, reorder=60
+            )
+            for number in range(40):
+                world.edit(some_repository(sim), description=str(number))
+                moment[0] += 10
+                sim.deliveries.pump()
+            moment[0] += 900
+            assert sim.deliveries.drain()
+            return [(d.event.guid, d.status, d.delivered_at) for d in sim.deliveries.truth()]
+
+    first = live()
+    told = [json.loads(body)["repository"]["description"] for _, body in receiver.received]
+    assert told != sorted(told, key=int)
+    assert len({status for _, status, _ in first}) >= 4
+    assert first == live()
+
+
 def test_disorder_is_the_same_for_the_same_seed(receiver: Receiver) -> None:
     def order() -> list[str]:
         receiver.received.clear()
@@ -220,6 +315,49 @@ def test_an_organizations_hook_hears_the_same_event_under_the_same_guid(
     assert greeting[0]["x-hub-signature-256"] == signature("other", greeting[1])
     listed = requests.get(hook["deliveries_url"], headers=header, timeout=5).json()
     assert [d["event"] for d in listed] == ["repository", "ping"]
+
+
+@pytest.mark.spec("R6.5")
+def test_a_repositorys_hook_hears_of_that_repository_and_has_a_log_of_its_own(
+    sim: Simulator, receiver: Receiver
+) -> None:
+    header = {"authorization": f"Bearer {sim.token}"}
+    repository, other = (sim.world.truth_of(ORG)[place] for place in (0, 1))
+    hooks = f"{sim.url}/repos/{repository['full_name']}/hooks"
+    wanted = {"config": {"url": receiver.url, "secret": "own"}, "events": ["repository"]}
+    made = requests.post(hooks, json=wanted, headers=header, timeout=5)
+    assert made.status_code == 201
+    hook = made.json()
+    assert "own" not in made.text
+    assert [h["id"] for h in requests.get(hooks, headers=header, timeout=5).json()] == [hook["id"]]
+    sim.world.edit(other["github_id"], description="another one's")
+    sim.world.edit(repository["github_id"], description="its own")
+    assert sim.deliveries.drain()
+    mine = [
+        (head, body)
+        for head, body in receiver.received
+        if head["x-github-hook-id"] == str(hook["id"])
+    ]
+    assert [head["x-github-event"] for head, _ in mine] == ["ping", "repository"]
+    assert mine[1][0]["x-github-hook-installation-target-type"] == "repository"
+    assert mine[1][0]["x-github-hook-installation-target-id"] == str(repository["github_id"])
+    assert mine[1][0]["x-hub-signature-256"] == signature("own", mine[1][1])
+    deliveries = hook["deliveries_url"]
+    listed = requests.get(deliveries, headers=header, timeout=5).json()
+    assert [d["event"] for d in listed] == ["repository", "ping"]
+    one = f"{deliveries}/{listed[0]['id']}"
+    assert requests.get(one, headers=header, timeout=5).json()["guid"] == listed[0]["guid"]
+    assert requests.post(f"{one}/attempts", headers=header, timeout=5).status_code == 202
+    assert sim.deliveries.drain()
+    assert len(requests.get(deliveries, headers=header, timeout=5).json()) == 3
+    strange = f"{sim.url}/repos/{other['full_name']}/hooks/{hook['id']}/deliveries"
+    assert requests.get(strange, headers=header, timeout=5).status_code == 404
+    assert requests.get(deliveries, timeout=5).status_code == 401
+    sim.world.rename(repository["github_id"], "moved")
+    assert (
+        requests.get(deliveries, headers=header, timeout=5, allow_redirects=False).status_code
+        == 301
+    )
 
 
 def test_without_a_hook_nothing_is_sent_or_logged() -> None:
