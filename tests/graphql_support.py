@@ -6,13 +6,13 @@ Hides graphql-core: queries are parsed, checked against a small schema and carri
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import requests
-from graphql import GraphQLSchema, build_schema, graphql_sync
+from graphql import DocumentNode, GraphQLSchema, build_schema, execute_sync, parse, validate
 
 from syncsvc.github.reading import Entity, Reading
 from tests import content_support as support
@@ -79,6 +79,7 @@ type Query { rateLimit: RateLimit, node(id: ID!): Node, nodes(ids: [ID!]!): [Nod
 """
 
 Spoil = Callable[[int, dict[str, Any]], Reply | Exception | None]
+Shown = Callable[[Any], dict[str, Any]]
 
 
 @cache
@@ -87,23 +88,47 @@ def schema() -> GraphQLSchema:
     return build_schema(SDL)
 
 
-def page(items: list[Any], _info: Any, first: int, after: str | None = None, **_: Any) -> Any:
-    """A page of a list; cursors are offsets."""
+@lru_cache(maxsize=64)
+def document(query: str) -> DocumentNode:
+    """A query that is right by the schema; requests that are repeated are checked once."""
+    parsed = parse(query)
+    errors = validate(schema(), parsed)
+    assert not errors, errors
+    return parsed
+
+
+def page(
+    items: list[Any],
+    shown: Shown,
+    _info: Any,
+    first: int,
+    after: str | None = None,
+    **_: Any,
+) -> Any:
+    """A page of a list, of which nothing else is made ready; cursors are offsets."""
     assert 1 <= first <= 100
     start = int(after or 0)
     end = start + first
     more = end < len(items)
+    found = [shown(each) for each in items[start:end]]
     return {
         "totalCount": len(items),
         "pageInfo": {"hasNextPage": more, "endCursor": str(end) if items else None},
-        "nodes": items[start:end],
-        "edges": items[start:end],
+        "nodes": found,
+        "edges": found,
     }
 
 
-def since_page(items: list[Any], info: Any, filterBy: Any = None, **arguments: Any) -> Any:  # noqa: N803
+def since_page(
+    items: list[Any],
+    shown: Shown,
+    info: Any,
+    filterBy: Any = None,  # noqa: N803
+    **arguments: Any,
+) -> Any:
     since = (filterBy or {}).get("since", "")
-    return page([each for each in items if each["updatedAt"] >= since], info, **arguments)
+    kept = [each for each in items if each["updated_at"] >= since]
+    return page(kept, shown, info, **arguments)
 
 
 class Repo:
@@ -144,21 +169,20 @@ class Repo:
         """The repository as graphql-core resolves it."""
         head = None
         if self.commits:
-            history = partial(page, [node_commit(each) for each in self.commits])
+            history = partial(page, self.commits, node_commit)
             oid = self.commits[0]["sha"]
             target = {"__typename": "Commit", "oid": oid, "history": history}
             head = {"name": "main", "target": target}
-        edges = [{"size": size, "node": {"name": name}} for name, size in self.languages.items()]
         return {
             "__typename": "Repository",
             "id": self.node_id,
             "databaseId": self.number,
             "nameWithOwner": self.full_name,
             "isEmpty": not self.commits,
-            "issues": partial(since_page, [node_issue(each) for each in self.issues]),
-            "pullRequests": partial(page, [node_pull(each) for each in self.pulls]),
+            "issues": partial(since_page, self.issues, node_issue),
+            "pullRequests": partial(page, self.pulls, node_pull),
             "defaultBranchRef": head,
-            "languages": partial(page, edges),
+            "languages": partial(page, list(self.languages.items()), language_edge),
             "object": lambda _info, expression: tree(expression),
         }
 
@@ -173,6 +197,11 @@ def tree(expression: str) -> Any:
     if expression != "HEAD:":
         return None
     return {"__typename": "Tree", "oid": support.SHA, "entries": [{"name": "tests"}]}
+
+
+def language_edge(item: tuple[str, int]) -> dict[str, Any]:
+    name, size = item
+    return {"size": size, "node": {"name": name}}
 
 
 def node_issue(item: dict[str, Any]) -> dict[str, Any]:
@@ -202,8 +231,8 @@ def _common(node: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
         "title": item["title"],
         "body": item["body"] or "",
         "author": author,
-        "labels": partial(page, [{"name": each["name"]} for each in item["labels"]]),
-        "assignees": partial(page, [{"login": each["login"]} for each in item["assignees"]]),
+        "labels": partial(page, item["labels"], lambda each: {"name": each["name"]}),
+        "assignees": partial(page, item["assignees"], lambda each: {"login": each["login"]}),
         "createdAt": item["created_at"],
         "updatedAt": item["updated_at"],
         "closedAt": item["closed_at"],
@@ -232,16 +261,16 @@ class Hub:
             self.queries.append(asked)
             number = len(self.queries)
         errors: list[Any] = []
-        nodes = self._nodes()
         root = {
             "rateLimit": {
                 "cost": 2, "limit": 5000, "remaining": 4000, "used": 1000,
                 "resetAt": "2026-03-01T12:30:00Z",
             },
-            "node": lambda _info, **asked: nodes.get(asked["id"]),
-            "nodes": lambda _info, ids: [nodes.get(each) for each in ids],
+            "node": lambda _info, **asked: self._node(asked["id"]),
+            "nodes": lambda _info, ids: [self._node(each) for each in ids],
         }  # fmt: skip
-        result = graphql_sync(schema(), asked["query"], root, variable_values=asked["variables"])
+        query, variables = document(asked["query"]), asked["variables"]
+        result = execute_sync(schema(), query, root, variable_values=variables)
         assert not result.errors, result.errors
         answer = {"data": result.data}
         for name, value in (result.data or {}).items():
@@ -259,12 +288,15 @@ class Hub:
         headers = limit_headers(4000 - number) | {"X-RateLimit-Resource": "graphql"}
         return spoiled or (200, headers, answer)
 
-    def _nodes(self) -> dict[str, Any]:
-        found = {each.node_id: each.node for each in self.repos.values()}
+    def _node(self, node_id: str) -> dict[str, Any] | None:
+        if node_id in self.repos:
+            return self.repos[node_id].node
         for repo in self.repos.values():
-            found |= {each["node_id"]: node_issue(each) for each in repo.issues}
-            found |= {each["node_id"]: node_pull(each) for each in repo.pulls}
-        return found
+            for items, shown in ((repo.issues, node_issue), (repo.pulls, node_pull)):
+                for each in items:
+                    if each["node_id"] == node_id:
+                        return shown(each)
+        return None
 
     def _rest(self, url: str) -> Reply:
         parts = urlsplit(url)
