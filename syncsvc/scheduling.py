@@ -21,6 +21,7 @@ PERIODIC: Final[Mapping[str, int]] = {
     "syncsvc.request_retries": 60,
     "syncsvc.request_rechecks": 10,
     "reconciliation.drain_deliveries": 5,
+    "syncsvc.check_gaps": 60,
     "syncsvc.discover": 600,
 }
 

@@ -5,6 +5,9 @@ from celery import shared_task
 
 from syncsvc import connect, discovery, jobs, scheduling
 from syncsvc.github.errors import GitHubError
+from syncsvc.webhooks import tasks as webhook_tasks
+
+__all__ = ["webhook_tasks"]  # Celery finds a module `tasks` of an app, and none below it
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,11 @@
+"""Celery's way to the webhooks: shells of a few lines."""
+
+from celery import shared_task
+
+from syncsvc.webhooks import watch
+
+
+@shared_task(name="syncsvc.check_gaps")
+def check_gaps() -> None:
+    """Looks for deliveries that were missed, and heals what is found."""
+    watch.check()
