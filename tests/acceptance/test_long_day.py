@@ -1,0 +1,85 @@
+"""The long day: in bad weather, without any periodic sync, the mirror ends as GitHub is."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from syncsvc.models import Gap, MissedDelivery, SyncJob
+from syncsvc.simulator.days import STRICT, Load
+from tests.long_day import BUSY, MONDAY, QUIET, STORMY, LongDay, Plan, long_day
+from tests.support import assert_contents_equal_truth, assert_equal_to_truth, sync
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: A morning; `make bench` lives through a whole day.
+STORM = Plan(
+    loads={
+        BUSY: Load(per_day=300, hours=(0.0,) * 8 + (1.0,) * 3 + (0.0,) * 13),
+        QUIET: Load(per_day=10, hours=STRICT),
+    },
+    begin=MONDAY + timedelta(hours=8),
+    hours=3,
+    rest_hours=2,
+    weather=STORMY,
+    outages=((1.0, 20), (2.0, 15)),
+    step=30,
+    beat=120,
+)
+
+
+def assert_as_github_is(day: LongDay) -> None:
+    for installation in day.installations:
+        assert_equal_to_truth(day.world, installation)
+        assert_contents_equal_truth(day.world, installation)
+
+
+@pytest.mark.spec("R6.3", "R6.5", "R6.6")
+def test_a_day_of_storm_ends_with_the_mirror_as_github_is() -> None:
+    with long_day(STORM) as day:
+        day.begin()
+        day.live_through()
+        lost = day.lost()
+        assert {"failed", "lost", "swallowed", "throttled"} < day.figures()["lost_by_kind"].keys()
+        assert day.unhealed() == []
+        assert set(MissedDelivery.objects.values_list("guid", flat=True)) == set(lost)
+        for gap in Gap.objects.all():
+            assert gap.step == "closed", gap.evidence
+            assert (gap.seconds_to_detect or 0) > 0
+            assert (gap.seconds_to_repair or 0) > 0
+        assert not SyncJob.objects.filter(trigger="cron").exists()
+        assert_as_github_is(day)
+
+
+@pytest.mark.spec("R6.6")
+def test_what_no_log_tells_of_is_found_by_the_next_sync() -> None:
+    weather = replace(STORMY, silent_loss=0.05)
+    plan = replace(STORM, weather=weather, outages=(), hours=1, rest_hours=0.5, seed=2)
+    with long_day(plan) as day:
+        day.begin()
+        day.live_through()
+        assert day.lost(logged=False)
+        assert day.unhealed() == []
+        for installation in day.installations:
+            assert sync(installation, "cron", mode="incremental").status == "succeeded"
+        assert_as_github_is(day)
+
+
+@pytest.mark.spec("R6.5")
+def test_a_quiet_account_raises_no_false_alarm_in_a_week() -> None:
+    plan = Plan(
+        loads={QUIET: Load(per_day=14, hours=STRICT, weekend=0)},
+        repositories={QUIET: 3},
+        hours=7 * 24,
+        rest_hours=0,
+        step=60,
+        beat=1800,
+    )
+    with long_day(plan) as day:
+        day.begin()
+        day.live_through()
+        assert day.happened > 40
+        assert Counter(Gap.objects.values_list("reason", flat=True)) == {}
+        assert not MissedDelivery.objects.exists()
+        assert_as_github_is(day)
