@@ -182,6 +182,16 @@ def test_a_window_holds_what_was_updated_in_it_by_both_ways(office: Office) -> N
     assert all(row.updated_at >= since for found in by_graphql.values() for row in found)
 
 
+@pytest.fixture(scope="module")
+def some(sim: Simulator) -> tuple[list[Reading], Found]:
+    """What fifty repositories hold, and what is read of it when nothing goes wrong."""
+    office = Office(sim)
+    with office.client:
+        rows = dict(list(office.repositories().items())[:50])
+        work = work_of(rows, office.overview(rows))
+        return work, collect(office.reader.contents(work))
+
+
 @pytest.mark.spec("R4.4", "R5.6")
 @pytest.mark.parametrize(
     ("kind", "more"),
@@ -198,11 +208,9 @@ def test_a_window_holds_what_was_updated_in_it_by_both_ways(office: Office) -> N
     ],
 )
 def test_what_goes_wrong_once_loses_nothing(
-    office: Office, kind: Any, more: dict[str, Any]
+    office: Office, some: tuple[list[Reading], Found], kind: Any, more: dict[str, Any]
 ) -> None:
-    rows = office.repositories()
-    work = work_of(rows, office.overview(rows))
-    whole = collect(office.reader.contents(work))
+    work, whole = some
     office.sim.faults.add(Fault(kind=kind, path_regex="/graphql", times=2, **more))
     if kind == "secondary_limit":
         with pytest.raises(RateLimited):
