@@ -24,6 +24,12 @@ from syncsvc.rechecks import Asked
 from syncsvc.webhooks.told import Subject, Told
 
 WEBHOOK: Final = str(SyncJob.Trigger.WEBHOOK)
+_WORDS: Final = {
+    Verdict.APPLY: "updated",
+    Verdict.SAME: "unchanged",
+    Verdict.STALE: "stale",
+    Verdict.ASK: "recheck",
+}
 _ENTITIES: Final = (Entity.ISSUES, Entity.PULL_REQUESTS)
 
 
@@ -147,16 +153,10 @@ class _Hearing:
         if told.repository is None:
             return "unchanged"
         github_id = told.repository.github_id
-        words = {
-            Verdict.APPLY: "updated",
-            Verdict.SAME: "unchanged",
-            Verdict.STALE: "stale",
-            Verdict.ASK: "recheck",
-        }
         snapshot = shown.get(github_id)
         if snapshot is not None and snapshot.row != told.repository:
             return "stale"  # another delivery of the batch showed it later
-        return words[self._verdicts.get(github_id, Verdict.SAME)]
+        return _WORDS[self._verdicts.get(github_id, Verdict.SAME)]
 
     def _apply(self, changes: Sequence[Change]) -> None:
         applied = mirror.apply(changes, self._author)
@@ -257,21 +257,18 @@ class _Hearing:
 
     def _conclude(self, heard: Heard, item: Item, hint: Hint, verdict: Verdict) -> None:
         row = heard.told.repository
-        ask = verdict is Verdict.ASK or (hint.unsure and verdict is Verdict.APPLY)
+        ask = verdict is Verdict.ASK or (hint.unsure and verdict is not Verdict.STALE)
         if ask and row is not None and not heard.told.removal:
             # Two changes within one second look alike: GitHub has the last word.
             self._ask(row.github_id, row.full_name, "tie")
         if heard.told.removal:
             outcome = "removed"
+        elif ask:
+            outcome = "recheck"
         elif hint.item is not item and hint.item.values != item.values:
-            outcome = "recheck" if hint.unsure else "stale"
+            outcome = "stale"  # another delivery of the batch showed it later
         else:
-            outcome = {
-                Verdict.APPLY: "recheck" if hint.unsure else "updated",
-                Verdict.SAME: "unchanged",
-                Verdict.STALE: "stale",
-                Verdict.ASK: "recheck",
-            }[verdict]
+            outcome = _WORDS[verdict]
         self._outcomes[heard.order] = outcome
 
     # -- what only GitHub can tell -----------------------------------------------------------------

@@ -91,11 +91,11 @@ def judge(
     as_of, known = snapshot.as_of, _known(mine)
     if as_of is None or as_of > context.now + _FUTURE:
         return Judged(verdict=Verdict.SAME if change is None else Verdict.ASK)
+    if snapshot.unsure and (known is None or as_of >= known):
+        return Judged(verdict=Verdict.ASK)
     if change is None:
         newer = mine.told_at is None or as_of > mine.told_at
         return Judged(verdict=Verdict.SAME, change=_bump(mine, as_of) if newer else None)
-    if snapshot.unsure:
-        return Judged(verdict=Verdict.ASK)
     if known is not None and as_of < known:
         return Judged(verdict=Verdict.STALE if snapshot.timed else Verdict.ASK)
     if as_of == known or (read_at is not None and as_of <= read_at + MARGIN):
