@@ -23,7 +23,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_filters import FilterSet
 from django_htmx.http import HttpResponseClientRedirect
 
-from syncsvc import cards, clock, jobs, selectors, status
+from syncsvc import cards, clock, hook_health, jobs, selectors, status
 from syncsvc.api.filters import RepositoryFilters
 from syncsvc.models import Repository, SyncJob
 from syncsvc.policy import Action
@@ -176,6 +176,9 @@ def installation(request: HttpRequest, pk: int) -> HttpResponse:
             "statuses": Repository.Status.choices,
             "visibilities": Repository.Visibility.choices,
             "runs": selectors.jobs(request.user).filter(installation=pk)[:RUNS_SHOWN],
+            "health": hook_health.read(
+                selectors.installations(request.user).get(pk=pk), clock.now()
+            ),
         },
     )
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from syncsvc import normalizer, selectors
 from syncsvc.api.content_filters import CommitFilters, IssueFilters, PullRequestFilters
 from syncsvc.models import Issue, PullRequest
-from syncsvc.pages import ROWS_PER_PAGE, members_only, narrow
+from syncsvc.pages import ROWS_PER_PAGE, Row, members_only, narrow
 
 #: More accounts than this are not offered to choose from; each one's own page leads here.
 ACCOUNTS_OFFERED: Final = 200
@@ -42,17 +42,29 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """One kind of things: where its rows come from, how they are narrowed and ordered."""
+    """One kind of things: where its rows come from, how they are narrowed and ordered.
+
+    `gone` is the parameter that asks for what GitHub has no more, where there is such. `repository_by`
+    is the field of a repository that the parameter of that name means. `most` bounds what is counted
+    and paged: a list without end costs the same as a long one.
+    """
 
     view: str
     title: str
     one: str
     rows: Callable[[Any], QuerySet[Any]]
     filters: Any
-    gone: str
     orders: Orders
     fields: tuple[Field, ...]
     more: tuple[Field, ...] = ()
+    gone: str = ""
+    repository_by: str = "pk"
+    most: int | None = None
+
+    @property
+    def many(self) -> str:
+        """What more than one of them are called."""
+        return f"{self.one[:-1]}ies" if self.one.endswith("y") else f"{self.one}s"
 
     @property
     def template(self) -> str:
@@ -60,8 +72,9 @@ class Listing:
         return f"syncsvc/{self.view}.html"
 
 
-def _search(hint: str) -> Field:
-    return Field(name="q", label="Search", hint=hint, search=True)
+def search(hint: str, *, name: str = "q", label: str = "Search") -> Field:
+    """The field to search by."""
+    return Field(name=name, label=label, hint=hint, search=True)
 
 
 def _gone(name: str, label: str) -> Field:
@@ -90,7 +103,7 @@ ISSUES: Final = Listing(
         "oldest": ("Oldest", ("github_created_at", "pk")),
     },
     fields=(
-        _search("Part of the title, or GH-12"),
+        search("Part of the title, or GH-12"),
         Field(name="state", label="State", choices=tuple(Issue.State.choices)),
         Field(name="severity", label="Severity", choices=tuple(Issue.Severity.choices)),
     ),
@@ -116,7 +129,7 @@ PULL_REQUESTS: Final = Listing(
         "oldest": ("Oldest", ("github_created_at", "pk")),
     },
     fields=(
-        _search("Part of the title, or #12"),
+        search("Part of the title, or #12"),
         Field(name="state", label="State", choices=tuple(PullRequest.State.choices)),
         Field(name="merged", label="Merged", choices=YES_OR_NO),
     ),
@@ -140,7 +153,7 @@ COMMITS: Final = Listing(
         "oldest": ("Oldest", ("committed_at", "pk")),
     },
     fields=(
-        _search("Message or sha"),
+        search("Message or sha"),
         AUTHOR,
         _gone("dropped", "On the branch"),
     ),
@@ -151,34 +164,35 @@ COMMITS: Final = Listing(
 @require_safe
 def issues(request: HttpRequest) -> HttpResponse:
     """Issues, searched, filtered, ordered, paged."""
-    return _listing(request, ISSUES)
+    return listing(request, ISSUES)
 
 
 @members_only
 @require_safe
 def pull_requests(request: HttpRequest) -> HttpResponse:
     """Pull requests."""
-    return _listing(request, PULL_REQUESTS)
+    return listing(request, PULL_REQUESTS)
 
 
 @members_only
 @require_safe
 def commits(request: HttpRequest) -> HttpResponse:
     """Commits of the default branches."""
-    return _listing(request, COMMITS)
+    return listing(request, COMMITS)
 
 
-def _listing(request: HttpRequest, kind: Listing) -> HttpResponse:
+def listing(request: HttpRequest, kind: Listing) -> HttpResponse:
+    """The page of one kind of things: searched, filtered, ordered, paged."""
     asked = request.GET.copy()
     page_number = asked.pop("page", [None])[-1]
     order = asked.get("order", "")
     rows = kind.rows(request.user)
-    if not asked.get(kind.gone):
+    if kind.gone and not asked.get(kind.gone):
         rows = selectors.present(rows)
     found, errors = narrow(kind.filters, asked, rows)
     first = next(iter(kind.orders))
     columns = kind.orders[order if order in kind.orders else first][1]
-    page = Paginator(found.order_by(*columns), ROWS_PER_PAGE).get_page(page_number)
+    page = _pages(found.order_by(*columns), kind.most).get_page(page_number)
     accounts = _accounts(request.user)
     set_names = {name for name in kind.filters.base_filters if asked.get(name)}
     shown = {each.name for each in (*kind.fields, *kind.more)}
@@ -200,11 +214,18 @@ def _listing(request: HttpRequest, kind: Listing) -> HttpResponse:
                 Field(name="installation", label="Account", choices=accounts), asked, errors
             ),
             "orders": [(name, label) for name, (label, _) in kind.orders.items()],
-            "chips": [_chip(request, asked, name) for name in sorted(set_names - shown)],
+            "chips": [_chip(request, asked, name, kind) for name in sorted(set_names - shown)],
             "narrowed": bool(set_names),
             "only_place": bool(set_names) and set_names <= PLACE,
         },
     )
+
+
+def _pages(rows: QuerySet[Row], most: int | None) -> "Paginator[Row]":
+    """Pages of at most so many rows, of which no more are counted either."""
+    pages = Paginator(rows[:most], ROWS_PER_PAGE)
+    pages.count = rows.order_by().values("pk")[:most].count()
+    return pages
 
 
 def _accounts(user: Any) -> Choices:
@@ -220,15 +241,15 @@ def _shown(each: Field, asked: Mapping[str, Any], errors: Mapping[str, Any]) -> 
     return {"field": each, "value": value, "errors": errors.get(each.name, ())}
 
 
-def _chip(request: HttpRequest, asked: Any, name: str) -> dict[str, str]:
+def _chip(request: HttpRequest, asked: Any, name: str, kind: Listing) -> dict[str, str]:
     """A filter that came with the address and has no field: said, kept, and easy to take off."""
     value = shown = asked[name]
     if name in PLACE and value.isdecimal():
-        rows = {
-            "repository": selectors.repositories,
-            "installation": selectors.installations,
-        }[name](request.user)
-        shown = rows.filter(pk=int(value)).first() or value
+        rows, column = {
+            "repository": (selectors.repositories, kind.repository_by),
+            "installation": (selectors.installations, "pk"),
+        }[name]
+        shown = rows(request.user).filter(**{column: int(value)}).first() or value
     rest = asked.copy()
     rest.pop(name)
     return {"name": name, "value": value, "shown": str(shown), "rest": rest.urlencode()}

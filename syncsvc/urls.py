@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from syncsvc import health, pages, pages_contents, pages_repository
+from syncsvc import health, pages, pages_contents, pages_repository, pages_webhooks
 from syncsvc.webhooks import door
 
 urlpatterns = [
@@ -20,6 +20,11 @@ urlpatterns = [
     path("pull-requests/", pages_contents.pull_requests, name="pull_requests"),
     path("pull-requests/<int:pk>/", pages_contents.pull_request, name="pull_request"),
     path("commits/", pages_contents.commits, name="commits"),
+    path("deliveries/", pages_webhooks.deliveries, name="deliveries"),
+    path("deliveries/<int:pk>/", pages_webhooks.delivery, name="delivery"),
+    path("deliveries/<int:pk>/replay/", pages_webhooks.replay, name="replay"),
+    path("gaps/", pages_webhooks.gaps, name="gaps"),
+    path("gaps/<int:pk>/", pages_webhooks.gap, name="gap"),
     path("webhooks/github/", door.view, name="webhook"),
     path("webhooks/github", door.view),
     path("healthz", health.healthz, name="healthz"),

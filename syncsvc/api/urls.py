@@ -22,6 +22,11 @@ router.register("hooks", webhooks.HookView, basename="hook")
 v1: list[URLPattern | URLResolver] = [
     path("auth/token/", views.TokenView.as_view(), name="token"),
     path("auth/token/refresh/", views.RefreshView.as_view(), name="token-refresh"),
+    path(
+        "installations/<int:pk>/webhooks/",
+        webhooks.HookHealthView.as_view(),
+        name="installation-webhooks",
+    ),
     path("", include(router.urls)),
 ]
 

@@ -7,15 +7,17 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from syncsvc import conf, selectors_webhooks
+from syncsvc import clock, conf, hook_health, selectors, selectors_webhooks
 from syncsvc.api.problems import Conflict
+from syncsvc.api.schema import ProblemSchema
 from syncsvc.api.serializers import ObjectField, ObjectsField
 from syncsvc.api.views import ReadOnlyView
 from syncsvc.api.webhook_filters import DeliveryFilters, GapFilters, MissedDeliveryFilters
-from syncsvc.models import Delivery, Gap, Hook, MissedDelivery
+from syncsvc.models import Delivery, Gap, Hook, Installation, MissedDelivery
 from syncsvc.webhooks import replay, viewing, wording
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -184,6 +186,44 @@ class HookSerializer(serializers.ModelSerializer[Hook]):
         }
 
 
+class HookReadingSerializer(serializers.Serializer[hook_health.Reading]):
+    """How far GitHub's log of one hook was read."""
+
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name
+    active = serializers.BooleanField()
+    read_at = serializers.DateTimeField(allow_null=True)
+    newest_at = serializers.DateTimeField(allow_null=True)
+    retry_at = serializers.DateTimeField(allow_null=True)
+    failures = serializers.IntegerField()
+    error = serializers.CharField(allow_blank=True)
+
+
+class HookHealthSerializer(serializers.Serializer[hook_health.Health]):
+    """How an account's webhooks are doing."""
+
+    state = serializers.CharField(source="badge", help_text="In a word or two, for people.")
+    sentence = serializers.CharField()
+    last_delivery_at = serializers.DateTimeField(allow_null=True)
+    failures_in_row = serializers.IntegerField(
+        help_text="Deliveries in a row that GitHub could not deliver, by its log."
+    )
+    deliveries_24h = serializers.SerializerMethodField(help_text="By status.")
+    open_gaps = serializers.SerializerMethodField(help_text="Our ids of them.")
+    missed_7d = serializers.IntegerField(source="missed")
+    healed_7d = serializers.IntegerField(source="healed", help_text="Of those missed in 7 days.")
+    logs = HookReadingSerializer(source="readings", many=True)
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_deliveries_24h(self, health: hook_health.Health) -> dict[str, int]:
+        """How many there are of each status."""
+        return {status: number for status, _, number in health.by_status}
+
+    @extend_schema_field(serializers.ListField(child=serializers.IntegerField()))
+    def get_open_gaps(self, health: hook_health.Health) -> list[int]:
+        """The gaps that are open."""
+        return [gap.pk for gap in health.gaps]
+
+
 # -- views -----------------------------------------------------------------------------------------
 
 
@@ -265,3 +305,21 @@ class HookView(ReadOnlyView):
     def get_queryset(self) -> QuerySet[Hook]:
         """What this user may see."""
         return selectors_webhooks.hooks(self.request.user)
+
+
+class HookHealthView(GenericAPIView[Any]):
+    """How the webhooks of one account are doing."""
+
+    schema = ProblemSchema()
+    queryset = Installation.objects.none()
+    serializer_class = HookHealthSerializer
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[Installation]:
+        """What this user may see."""
+        return selectors.installations(self.request.user)
+
+    def get(self, _request: Request, **_: Any) -> Response:
+        """Deliveries, gaps and how far GitHub's log was read."""
+        health = hook_health.read(self.get_object(), clock.now())
+        return Response(self.get_serializer(health).data)

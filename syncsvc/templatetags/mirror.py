@@ -8,7 +8,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from syncsvc import clock, normalizer, words
-from syncsvc.models import Commit, Issue, PullRequest, Repository
+from syncsvc.models import (
+    Commit,
+    Delivery,
+    Issue,
+    MissedDelivery,
+    PullRequest,
+    Repository,
+)
+from syncsvc.webhooks import wording
 
 register = template.Library()
 
@@ -30,7 +38,10 @@ TONES: Final = {
     "critical": "bad",
     "high": "warn",
     "medium": "info",
+    "received": "busy",
+    "processed": "good",
 }
+GAP_TONES: Final = {"open": "bad", "closed": "good"}
 
 
 @register.simple_tag
@@ -154,6 +165,25 @@ def gone_badge(row: Issue | PullRequest | Commit) -> SafeString | str:
     if not why and repository.status not in Repository.PRESENT:
         why = f"Repository {repository.get_status_display().lower()}"
     return format_html('<span class="badge warn">{}</span>', why) if why else ""
+
+
+@register.filter
+def gap_tone(step: str) -> str:
+    """The tone of a gap: what is found is bad until something is done about it."""
+    return GAP_TONES.get(step, "busy")
+
+
+@register.simple_tag
+def event_name(row: Delivery | MissedDelivery) -> str:
+    """What happened at GitHub: the event and its action."""
+    return wording.event(row.event, row.action)
+
+
+@register.simple_tag
+def became(row: Delivery) -> str:
+    """What became of a delivery."""
+    waiting = row.status == Delivery.Status.RECEIVED
+    return wording.outcome(row.outcome, row.detail, waiting=waiting, attempts=row.attempts)
 
 
 def _badge(kind: str, text: str) -> SafeString:

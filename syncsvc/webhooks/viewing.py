@@ -12,6 +12,8 @@ from syncsvc.webhooks.masking import mask
 
 #: A page shows no more of a payload than this; the API gives all of it.
 MOST_CHARACTERS: Final = 200_000
+#: And lays out none that is larger: that costs seconds.
+MOST_BYTES: Final = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +29,6 @@ class Viewed:
         if self.payload is None:
             return ""
         return json.dumps(self.payload, ensure_ascii=False, indent=2)
-
-    @property
-    def lines(self) -> int:
-        """How many lines that has."""
-        return self.text.count("\n") + 1
 
 
 def view(row: Delivery, *, kept_days: int) -> Viewed:
