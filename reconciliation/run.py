@@ -246,8 +246,13 @@ class Run:
     def listed_under(self, selection: str | None) -> None:
         """The listing itself says whether it is of all or of selected repositories, and says it
         later than discovery did."""
-        if selection is not None:
-            self.context = replace(self.context, repository_selection=selection)
+        if selection is None or selection == self.context.repository_selection:
+            return
+        self.context = replace(self.context, repository_selection=selection)
+        if not self.job.dry_run:
+            Installation.objects.filter(pk=self.context.installation_id).update(
+                repository_selection=selection
+            )
 
     def forgets_pages(self) -> None:
         """The next reading is unconditional."""
