@@ -64,6 +64,18 @@ UNFOLD: Final[dict[str, Any]] = {
                 ],
             },
             {
+                "title": "Webhooks",
+                "separator": True,
+                "items": [
+                    _entry("Deliveries", "webhook", "syncsvc.delivery"),
+                    _entry("Gaps", "troubleshoot", "syncsvc.gap"),
+                    _entry("Missed deliveries", "unpublished", "syncsvc.misseddelivery"),
+                    _entry("Hooks", "anchor", "syncsvc.hook"),
+                    _entry("Accounts' rhythms", "ecg_heart", "syncsvc.webhookstate"),
+                    _entry("To be read again", "replay", "syncsvc.recheck"),
+                ],
+            },
+            {
                 "title": "People",
                 "separator": True,
                 "items": [

@@ -14,7 +14,7 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from syncsvc import admin_contents, admin_restyled, jobs, status
+from syncsvc import admin_contents, admin_restyled, admin_webhooks, jobs, status
 from syncsvc.admin_base import HistoryAdmin, ListedAdmin, contents_links, list_link
 from syncsvc.models import (
     EtagEntry,
@@ -30,6 +30,7 @@ from syncsvc.service import SyncService
 
 admin_restyled.register()
 admin_contents.register()
+admin_webhooks.register()
 
 INSTALLATION_TONES = {"active": "success", "suspended": "warning", "uninstalled": "danger"}
 REPOSITORY_TONES = {

@@ -6,7 +6,7 @@ stand open behind a private network; `METRICS_TOKEN` closes it to all but its be
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -25,7 +25,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from syncsvc import clock, heartbeats
-from syncsvc.models import Heartbeat, Installation, RateBudget, Repository, SyncJob
+from syncsvc.models import (
+    Delivery,
+    Gap,
+    Heartbeat,
+    Installation,
+    MissedDelivery,
+    RateBudget,
+    Repository,
+    SyncJob,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -178,6 +187,7 @@ class MirrorCollector(Collector):
             age.add_metric([], (now - oldest).total_seconds())
         yield age
         yield from _budgets()
+        yield from _webhooks(now)
         beats = GaugeMetricFamily(
             "mirror_heartbeat_age_seconds", "Since the last sign of life.", labels=["component"]
         )
@@ -192,6 +202,43 @@ def _by_status(name: str, text: str, rows: Any) -> GaugeMetricFamily:
     for status in rows.model.Status.values:  # zeros too, so that an alert on a status can clear
         gauge.add_metric([status], found.get(status, 0))
     return gauge
+
+
+def _webhooks(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """Each is one query that an index answers, however many deliveries were ever kept."""
+    received = Delivery.Status.RECEIVED
+    counted = Delivery.objects.filter(
+        Q(received_at__gte=now - timedelta(days=1)) | Q(status=received)
+    )
+    by_status = counted.order_by().values_list("status").annotate(Count("pk"), Min("received_at"))
+    found = {status: (number, first) for status, number, first in by_status}
+    deliveries = GaugeMetricFamily(
+        "mirror_deliveries",
+        "Webhook deliveries of the last 24 hours, and all that wait, by status.",
+        labels=["status"],
+    )
+    for status in Delivery.Status.values:
+        deliveries.add_metric([status], found.get(status, (0, now))[0])
+    yield deliveries
+    waiting = GaugeMetricFamily(
+        "mirror_oldest_waiting_delivery_age_seconds",
+        "Age of the delivery that waits longest to be processed; 0 when none waits.",
+    )
+    waiting.add_metric([], (now - found.get(received, (0, now))[1]).total_seconds())
+    yield waiting
+    gaps = GaugeMetricFamily(
+        "mirror_gaps_open", "Gaps that are not healed yet, by reason.", labels=["reason"]
+    )
+    is_open = Gap.objects.filter(closed_at=None).order_by()
+    by_reason = dict(is_open.values_list("reason").annotate(Count("pk")))
+    for reason in Gap.Reason.values:
+        gaps.add_metric([reason], by_reason.get(reason, 0))
+    yield gaps
+    missed = GaugeMetricFamily(
+        "mirror_missed_deliveries_unhealed", "Missed deliveries that are not made up for yet."
+    )
+    missed.add_metric([], MissedDelivery.objects.filter(healed_at=None).count())
+    yield missed
 
 
 def _budgets() -> Iterator[GaugeMetricFamily]:

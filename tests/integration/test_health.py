@@ -13,7 +13,10 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from syncsvc import clock, health
 from syncsvc.models import Heartbeat
 from tests.factories import (
+    DeliveryFactory,
+    GapFactory,
     InstallationFactory,
+    MissedDeliveryFactory,
     RateBudgetFactory,
     RepositoryFactory,
     SyncJobFactory,
@@ -140,14 +143,39 @@ def test_metrics_count_what_is_in_the_database() -> None:
 
 @pytest.mark.spec("R19.3")
 @pytest.mark.django_db
+def test_metrics_say_what_waits_and_what_was_missed() -> None:
+    now = clock.now()
+    found = figures()
+    assert found["mirror_oldest_waiting_delivery_age_seconds",] == 0
+    assert found["mirror_gaps_open", "silence"] == 0
+    DeliveryFactory.create(waiting=True, received_at=now - timedelta(days=2))
+    DeliveryFactory.create(waiting=True)
+    DeliveryFactory.create(received_at=now - timedelta(days=2))
+    DeliveryFactory.create(status="failed")
+    GapFactory.create(reason="silence")
+    GapFactory.create(closed=True)
+    MissedDeliveryFactory.create()
+    MissedDeliveryFactory.create(healed=True)
+    found = figures()
+    assert found["mirror_deliveries", "received"] == 2
+    assert found["mirror_deliveries", "processed"] == 0
+    assert found["mirror_deliveries", "failed"] == 1
+    assert 172_800 <= found["mirror_oldest_waiting_delivery_age_seconds",] < 172_900
+    assert found["mirror_gaps_open", "silence"] == 1
+    assert found["mirror_gaps_open", "failed_deliveries"] == 0
+    assert found["mirror_missed_deliveries_unhealed",] == 1
+
+
+@pytest.mark.spec("R19.3")
+@pytest.mark.django_db
 def test_a_scrape_costs_the_same_queries_however_much_there_is(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(9):
         figures()
     for _ in range(10):
         RateBudgetFactory.create(installation=RepositoryFactory.create().installation)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(9):
         figures()
 
 
