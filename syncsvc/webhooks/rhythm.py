@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 HOURS: Final = 168
@@ -78,7 +79,10 @@ def surprise(shares: Sequence[float], since: datetime, until: datetime) -> float
     _aware(since, until)
     if not shares or until <= since:
         return 0.0
-    rates = _rates(shares)
+    return _total(_rates(tuple(shares)), since, until)
+
+
+def _total(rates: Sequence[float], since: datetime, until: datetime) -> float:
     # Counted from the beginning of its week: the same silence a week later is the same number.
     position = (since - _WEEK_BEGAN) % timedelta(weeks=1) / timedelta(minutes=1)
     left = (until - since) / timedelta(minutes=1)
@@ -125,7 +129,8 @@ def judge(
     )
 
 
-def _rates(shares: Sequence[float]) -> list[float]:
+@lru_cache(maxsize=1024)
+def _rates(shares: tuple[float, ...]) -> list[float]:
     """Surprise of one silent minute, by hour of the week."""
     raw = [-math.log1p(-min(max(share, 0.0), 0.999)) for share in shares]
     return [min(raw[hour - 1], raw[hour], raw[(hour + 1) % len(raw)]) for hour in range(len(raw))]
