@@ -31,6 +31,7 @@ from syncsvc.simulator.messages import Request
 from syncsvc.simulator.records import Repository as Simulated
 from tests.support import (
     PRESENT,
+    all_mirrored_contents,
     assert_equal_to_truth,
     changed,
     discover,
@@ -69,8 +70,10 @@ def assert_equal(world: World, installation: Installation, *but: Simulated) -> N
     """The mirror equals GitHub in all repositories but these."""
     assert_equal_to_truth(world, installation)
     rows = Repository.objects.filter(installation=installation, status__in=PRESENT)
-    for row in rows.exclude(github_id__in=[each.id for each in but]):
-        assert mirrored_contents(row) == true_contents(world, row), row.full_name
+    compared = list(rows.exclude(github_id__in=[each.id for each in but]))
+    mine = all_mirrored_contents(compared)
+    for row in compared:
+        assert mine[row.pk] == true_contents(world, row), row.full_name
 
 
 def assert_nothing_is_wrongly_gone(world: World) -> None:

@@ -10,8 +10,8 @@ from syncsvc.models import Installation, Repository
 from syncsvc.simulator import Simulator, World
 from tests.support import (
     PRESENT,
+    all_mirrored_contents,
     assert_equal_to_truth,
-    mirrored_contents,
     sync,
     true_contents,
 )
@@ -37,8 +37,10 @@ def world(seed: int) -> World:
 def assert_equal(world: World, installation: Installation, said: list[str]) -> None:
     """The mirror equals GitHub field by field; else what happened there is told."""
     assert_equal_to_truth(world, installation)
-    for row in Repository.objects.filter(installation=installation, status__in=PRESENT):
-        ours, theirs = mirrored_contents(row), true_contents(world, row)
+    rows = list(Repository.objects.filter(installation=installation, status__in=PRESENT))
+    mine = all_mirrored_contents(rows)
+    for row in rows:
+        ours, theirs = mine[row.pk], true_contents(world, row)
         happened = [line for line in said if row.name in line]
         for entity in theirs:
             assert ours[entity] == theirs[entity], f"{entity} of {row}: {happened}"
