@@ -51,9 +51,10 @@ def ask(url: str, *, token: str = "", body: Any = None) -> Any:
 
 
 @contextmanager
-def github(tmp_path: Path) -> Iterator[dict[str, Any]]:
+def github(tmp_path: Path, repositories: int) -> Iterator[dict[str, Any]]:
     """The simulator as a process of its own; what it says of itself."""
-    command = [sys.executable, "manage.py", "simulate_github", "--port", "0", "--repos", "150"]
+    command = [sys.executable, "manage.py", "simulate_github", "--port", "0"]
+    command += ["--repos", str(repositories)]
     command += ["--private-key-file", str(tmp_path / "key.pem"), "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -145,7 +146,7 @@ def assert_equal(served: Served, truth: Callable[[], list[dict[str, Any]]]) -> N
 
 @pytest.mark.spec("R2.1", "R5.1", "R5.2", "R5.3", "R19.1")
 def test_app_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
-    with github(tmp_path) as simulator:
+    with github(tmp_path, 120) as simulator:  # more than a page of a list
         served = serve(
             GITHUB_API_URL=simulator["url"],
             GITHUB_APP_ID=str(simulator["app_id"]),
@@ -167,7 +168,7 @@ def test_app_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
 
 @pytest.mark.spec("R2.1", "R5.1")
 def test_token_mode(serve: Callable[..., Served], tmp_path: Path) -> None:
-    with github(tmp_path) as simulator:
+    with github(tmp_path, 40) as simulator:
         owner = simulator["token_owner"]
         served = serve(
             GITHUB_API_URL=simulator["url"],
