@@ -21,6 +21,14 @@ CONFIGURATION = (DOCS / "configuration.md").read_text()
 
 #: Set by ourselves for ourselves, or by the shell: nobody configures these.
 INTERNAL = {"PYTEST_VERSION", "SYNC_LISTEN_FD", "PATH", "DJANGO_SETTINGS_MODULE"}
+#: What PEP 3333 calls environ too, and is a request.
+OF_REQUESTS = {
+    "REQUEST_METHOD",
+    "PATH_INFO",
+    "CONTENT_TYPE",
+    "CONTENT_LENGTH",
+    "HTTP_TRANSFER_ENCODING",
+}
 
 
 def source() -> str:
@@ -37,7 +45,7 @@ def variables_read() -> set[str]:
     """Every environment variable that the code reads by name."""
     read = re.findall(r'(?:\benv(?:\.\w+)?|environ(?:\.get)?)[\(\[]\s*"([A-Z][A-Z_]+)"', source())
     tested = re.findall(r'"([A-Z][A-Z_]+)" (?:not )?in os\.environ', source())
-    return {*read, *tested} - INTERNAL
+    return {*read, *tested} - INTERNAL - OF_REQUESTS
 
 
 def settings_documented() -> dict[str, str]:
