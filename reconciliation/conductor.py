@@ -58,8 +58,10 @@ def execute(
         # Not even the failure could be written: the lease runs out and the sweeper takes over.
         log.exception("sync.job.database_error")
         return lease.job
-    if lease.job.follow_up and not lease.job.is_active:
-        scheduling.request_remembered()
+    if not lease.job.is_active:
+        if lease.job.follow_up:
+            scheduling.request_remembered()
+        scheduling.request_rechecks({lease.job.installation_id})
     return lease.job
 
 

@@ -16,12 +16,14 @@ from reconciliation import absent_items, content_diff
 from reconciliation.lists import Judgement, ListRun, Subject
 from reconciliation.needs import wanted
 from reconciliation.run import Run
-from syncsvc import content_lists, contents
+from syncsvc import content_lists, contents, rechecks
 from syncsvc.content_lists import Failed, ListKey, Settled
 from syncsvc.content_plan import Item, Key, MirrorItem
 from syncsvc.contents import Written
 from syncsvc.github.errors import GitHubError
 from syncsvc.github.reading import Entity
+from syncsvc.models import SyncJob
+from syncsvc.rechecks import Asked
 
 log = structlog.get_logger(__name__)
 
@@ -173,7 +175,21 @@ class Writing:
             if run.job.dry_run and item.key not in noted:
                 self._propose(item, known)
             noted.add(item.key)
+        self._ask_again(compared.unsure)
         return compared.changes
+
+    def _ask_again(self, unsure: Iterable[Item]) -> None:
+        """A webhook of the same second came between reading and writing: read once more (R6.3)."""
+        run = self._run
+        subjects = [self._by_item[item.repository_id, item.entity].subject for item in unsure]
+        if not subjects or run.job.dry_run:
+            return
+        asked = [
+            Asked(github_id=each.github_id, full_name=each.full_name, reason="tie")
+            for each in subjects
+        ]
+        trigger = SyncJob.Trigger.WEBHOOK
+        rechecks.ask(run.job.installation_id, asked, trigger=trigger, now=run.context.now)
 
     def _propose(self, item: Item, known: MirrorItem | None) -> None:
         before, after = content_diff.difference(item, known)

@@ -97,6 +97,7 @@ class MirrorItem:
     repository_id: int
     values: tuple[Any, ...]
     present: bool
+    written_at: datetime | None = None
 
     @property
     def updated_at(self) -> datetime | None:

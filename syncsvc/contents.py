@@ -103,13 +103,17 @@ def read(entity: Entity, keys: Collection[Key]) -> dict[Key, MirrorItem]:
     table, columns = _table(entity), COLUMNS[entity]
     arrays = [columns.index(name) for name in _ARRAYS if name in columns]
     found: dict[Key, MirrorItem] = {}
-    for pk, repository_id, present, *rest in _rows(_read_sql(entity), _by_column(keys)):
+    for pk, repository_id, present, written_at, *rest in _rows(_read_sql(entity), _by_column(keys)):
         key = _key(table, rest)
         values = rest[len(table.keys) :]
         for index in arrays:
             values[index] = tuple(values[index])
         found[key] = MirrorItem(
-            pk=pk, repository_id=repository_id, values=tuple(values), present=present
+            pk=pk,
+            repository_id=repository_id,
+            values=tuple(values),
+            present=present,
+            written_at=written_at,
         )
     return found
 
@@ -119,7 +123,8 @@ def _read_sql(entity: Entity) -> str:
     table = _table(entity)
     listed = ", ".join(f"r.{name}" for name in (*table.keys, *COLUMNS[entity]))
     return f"""
-        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, {listed} FROM {_found(table)}
+        SELECT r.id, r.repository_id, r.{table.gone} IS NULL, r.last_written_at, {listed}
+        FROM {_found(table)}
     """  # noqa: S608  (all names are ours)
 
 

@@ -188,9 +188,11 @@ def cancellable(user: Viewer, rows: list[SyncJob]) -> set[Any]:
 
 
 def latest_jobs(shown: list[Installation]) -> dict[int, SyncJob]:
-    """The last job of each of these installations that has ended, by installation."""
+    """The last job of each of these installations that has ended, by installation; reading again what
+    webhooks named goes on all the time and is none."""
     ended = (
         SyncJob.objects.filter(installation__in=shown, finished_at__isnull=False)
+        .exclude(mode=SyncJob.Mode.RECHECK)
         .order_by("installation_id", "-created_at")
         .distinct("installation_id")
         .defer("plan", "failures")

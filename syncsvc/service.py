@@ -76,10 +76,14 @@ class SyncService:
 
 
 def _remember(decision: Decision, trigger: str) -> bool:
-    """Notes a request that must not be lost on the job that runs; False when that has ended."""
-    if trigger not in REMEMBERED:
-        return True
+    """Notes a request that must not be lost on the job that runs; False when that has ended.
+
+    A job that only reads what webhooks named serves nobody who asked for a sync.
+    """
     active = SyncJob.objects.filter(pk=decision.job_id or "", status__in=SyncJob.ACTIVE)
+    if trigger not in REMEMBERED:
+        active.filter(mode=SyncJob.Mode.RECHECK, follow_up="").update(follow_up=trigger)
+        return True
     lesser = [known for known in ("", *REMEMBERED) if known not in policy.URGENT_TRIGGERS]
     if trigger in policy.URGENT_TRIGGERS:
         lesser = ["", *REMEMBERED]

@@ -5,14 +5,15 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import time_machine
 from pytest_django import Settings
 
-from reconciliation import deliveries
-from syncsvc import clock, discovery, scheduling
+from reconciliation import deliveries, repositories, settling
+from syncsvc import clock, contents, discovery, rechecks, scheduling
 from syncsvc.models import (
     Commit,
     ContentList,
@@ -24,6 +25,7 @@ from syncsvc.models import (
     Repository,
     SyncJob,
 )
+from syncsvc.rechecks import Asked
 from syncsvc.service import SyncService
 from syncsvc.simulator import Simulator, World
 from syncsvc.simulator.records import Repository as Simulated
@@ -269,6 +271,106 @@ def test_two_changes_within_one_second_are_settled_by_reading(
     assert Issue.objects.get(repository=ours(repository), number=number).title == "Second"
     work()
     equal(world, octo)
+
+
+@pytest.mark.spec("R6.3", "R7.5")
+def test_a_run_that_read_before_a_webhook_of_the_same_second_asks_again(
+    octo: Installation,
+    post: Post,
+    world: World,
+    time: time_machine.Traveller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository = roomy(world, issues=1)
+    number = world.content(repository).issues[0].number
+    time.shift(5)
+    world.edit_issue(repository.id, number, title="As it was read")
+    [edited] = post.take()
+    plain = contents.read
+
+    def overtaken(entity: Any, keys: Any) -> Any:
+        if entity == "issues":
+            monkeypatch.setattr(contents, "read", plain)
+            time.shift(1)
+            told = edited.payload
+            told["issue"]["title"] = "As a webhook told of the same second"
+            arrive("issues", told, "told")
+            deliveries.drain()
+        return plain(entity, keys)
+
+    monkeypatch.setattr(contents, "read", overtaken)
+    sync(octo, mode="repo", repository=world.full_name(repository))
+    assert Issue.objects.get(github_id=edited.payload["issue"]["id"]).title.startswith(
+        "As a webhook"
+    )
+    assert Recheck.objects.get().reason == "tie"
+    time.shift(60)
+    scheduling.request_rechecks()
+    work()
+    equal(world, octo)
+
+
+@pytest.mark.spec("R6.3", "R7.5")
+def test_a_list_that_is_older_than_a_webhook_does_not_undo_it(
+    octo: Installation,
+    post: Post,
+    world: World,
+    time: time_machine.Traveller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository = roomy(world)
+    time.shift(5)
+    plain = settling.settle
+    # Without this the webhook would leave it to GitHub, because a list is being read.
+    monkeypatch.setattr(deliveries, "_listed_until", lambda *_: None)
+
+    def overtaken(running: Any, rows: Any) -> None:
+        monkeypatch.setattr(repositories, "settle", plain)
+        time.shift(5)
+        world.archive(repository.id)
+        post.deliver()
+        plain(running, rows)
+
+    monkeypatch.setattr(repositories, "settle", overtaken)
+    sync(octo, mode="reconcile")
+    assert not SyncJob.objects.filter(status="queued").exists()
+    equal(world, octo)
+
+
+@pytest.mark.spec("R6.3")
+def test_a_webhook_that_comes_while_the_list_is_read_is_settled_afterwards(
+    octo: Installation,
+    post: Post,
+    world: World,
+    time: time_machine.Traveller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository = roomy(world)
+    plain = settling.settle
+
+    def overtaken(running: Any, rows: Any) -> None:
+        monkeypatch.setattr(repositories, "settle", plain)
+        time.shift(5)
+        world.archive(repository.id)
+        [told] = post.deliver()
+        assert told.outcome == "recheck"
+        plain(running, rows)
+
+    monkeypatch.setattr(repositories, "settle", overtaken)
+    sync(octo, mode="reconcile")
+    assert [job.mode for job in work()] == ["recheck"]
+    equal(world, octo)
+
+
+@pytest.mark.spec("R3.2", "P14")
+def test_a_sync_that_is_asked_for_during_a_recheck_runs_after_it(octo: Installation) -> None:
+    asked = [Asked(github_id=1, reason="test")]
+    rechecks.ask(octo.pk, asked, trigger="webhook", now=clock.now())
+    scheduling.request_rechecks()
+    decision = SyncService.request(octo.pk, "manual")
+    assert (decision.action, decision.reason) == ("skip", "already_syncing")
+    ran = work()
+    assert [(job.mode, job.trigger) for job in ran] == [("recheck", "webhook"), ("full", "manual")]
 
 
 @pytest.mark.spec("R6.3", "R5.5")
