@@ -2,7 +2,7 @@
 healed. Pure but for the rows that it is given; nothing is left to the template.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,9 +12,16 @@ from syncsvc.github.values import parse_time
 from syncsvc.models import Gap, MissedDelivery
 from syncsvc.webhooks import wording
 
-#: Under these names a step of `Gap.timeline` says what was done; the rest of it are figures.
-SAID: Final = ("what", "step", "did", "event", "action")
-TIMES: Final = frozenset({"at", "time", "when"})
+#: What the evidence is called where a page shows it; the missed deliveries have a table of their own.
+EVIDENCE: Final = {
+    "minutes": "Minutes of silence",
+    "surprise": "How strange it was",
+    "limit": "Strange from",
+    "found_as": "Found as",
+    "repositories": "Repositories read again",
+    "counts": "What the run changed",
+}
+CHANGES: Final = ("created", "updated", "deleted")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +61,7 @@ def tell(gap: Gap, now: datetime) -> Story:
         badge=gap.get_step_display(),
         moments=_moments(gap),
         figures=_figures(gap, now),
-        evidence=tuple(
-            (wording.spelled(str(name)), _plain(value)) for name, value in gap.evidence.items()
-        ),
+        evidence=_evidence(gap.evidence),
         healed_by=wording.healed_by(gap.healed_by) if gap.healed_by else "",
     )
 
@@ -64,36 +69,31 @@ def tell(gap: Gap, now: datetime) -> Story:
 def _moments(gap: Gap) -> tuple[Moment, ...]:
     silence = gap.reason == Gap.Reason.SILENCE
     first = "The last delivery before the silence" if silence else "The first delivery was missed"
+    found, closed, between = "", "", []
+    for at, said, is_end in _steps(gap.timeline):
+        if at == gap.opened_at and not found:
+            found = said
+        elif is_end:
+            closed = said
+        else:
+            between.append(Moment(at=at, title=said, note="", tone="busy"))
     moments = [
         Moment(at=gap.began_at, title=first, note="", tone="bad"),
-        Moment(at=gap.opened_at, title="Found", note=wording.reason(gap.reason), tone="warn"),
-        *(moment for moment in map(_step, gap.timeline) if moment is not None),
+        Moment(at=gap.opened_at, title="Found", note=found, tone="warn"),
+        *between,
     ]
     if gap.closed_at is not None:
-        how = wording.healed_by(gap.healed_by) if gap.healed_by else ""
-        moments.append(Moment(at=gap.closed_at, title="Closed", note=how, tone="good"))
+        closed = closed or wording.healed_by(gap.healed_by)
+        moments.append(Moment(at=gap.closed_at, title="Closed", note=closed, tone="good"))
     return tuple(sorted(moments, key=lambda moment: moment.at))
 
 
-def _step(entry: Any) -> Moment | None:
-    """One entry of the timeline; None for what has no time."""
-    if not isinstance(entry, Mapping):
-        return None
-    at = parse_time(next((entry[name] for name in TIMES if name in entry), None))
-    if at is None:
-        return None
-    said = next((str(entry[name]) for name in SAID if entry.get(name)), "")
-    rest = [
-        f"{wording.spelled(str(name)).lower()} {_plain(value)}"
-        for name, value in entry.items()
-        if name not in TIMES and name not in SAID and value not in (None, "", [], {})
-    ]
-    return Moment(
-        at=at,
-        title=wording.spelled(said) or "Something was done",
-        note=", ".join(rest),
-        tone="busy",
-    )
+def _steps(timeline: Any) -> Iterator[tuple[datetime, str, bool]]:
+    """When something was done, what, and whether that was the end; what cannot be read is left out."""
+    for entry in timeline if isinstance(timeline, list) else ():
+        at = parse_time(entry.get("at")) if isinstance(entry, Mapping) else None
+        if at is not None and entry.get("what"):
+            yield at, str(entry["what"]), "healed_by" in entry
 
 
 def _figures(gap: Gap, now: datetime) -> tuple[Figure, ...]:
@@ -119,16 +119,24 @@ def missed_fate(row: MissedDelivery) -> str:
     return f"GitHub was asked {times} to redeliver it"
 
 
-def _plain(value: Any) -> str:
-    """A value of JSON on one line."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.1f}"
+def _evidence(evidence: Any) -> tuple[tuple[str, str], ...]:
+    """The figures behind a gap, in words."""
+    if not isinstance(evidence, Mapping):
+        return ()
+    return tuple(
+        (label, _plain(name, evidence[name]))
+        for name, label in EVIDENCE.items()
+        if evidence.get(name) not in (None, "", [], {})
+    )
+
+
+def _plain(name: str, value: Any) -> str:
+    if name == "counts" and isinstance(value, Mapping):
+        kinds = [each for each in value.values() if isinstance(each, Mapping)]
+        sums = ((what, sum(int(each.get(what) or 0) for each in kinds)) for what in CHANGES)
+        return ", ".join(f"{number:,} {what}" for what, number in sums if number) or "nothing"
     if isinstance(value, list):
-        shown = ", ".join(str(each) for each in value[:10])
-        return f"{shown} and {len(value) - 10} more" if len(value) > 10 else shown
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
-    moment = parse_time(value) if isinstance(value, str) else None
-    return words.exact(moment) if moment else str(value)
+        return f"{len(value):,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return wording.spelled(str(value)) if isinstance(value, str) else str(value)

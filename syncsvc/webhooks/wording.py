@@ -38,6 +38,8 @@ HEALED_BY: Final = {
     "reread": "The repository was read again",
     "sync": "A sync read everything",
     "discovery": "The installations were listed again",
+    "quiet": "Nothing had changed: GitHub itself was quiet",
+    "uninstalled": "The App was uninstalled: nothing can be missed any more",
 }
 
 

@@ -14,6 +14,8 @@ from syncsvc.models import Installation
 from tests.factories import (
     PASSWORD,
     CommitFactory,
+    DeliveryFactory,
+    GapFactory,
     InstallationFactory,
     IssueFactory,
     PullRequestFactory,
@@ -46,6 +48,9 @@ def addresses(installation: Installation) -> list[str]:
         *contents,
         f"/api/v1/installations/{installation.pk}/",
         f"/api/v1/installations/{installation.pk}/status/",
+        f"/api/v1/installations/{installation.pk}/webhooks/",
+        f"/api/v1/deliveries/{DeliveryFactory.create(account=installation).pk}/",
+        f"/api/v1/gaps/{GapFactory.create(installation=installation).pk}/",
         f"/api/v1/jobs/{job.pk}/",
         f"/api/v1/repositories/{repository.pk}/",
     ]
@@ -65,8 +70,8 @@ def test_a_stranger_is_asked_to_authenticate(path: str) -> None:
 def test_a_member_sees_their_own_installation_and_no_other() -> None:
     mine, other = InstallationFactory.create(), InstallationFactory.create()
     client = api(member_of(mine))
-    assert [client.get(path).status_code for path in addresses(mine)] == [200] * 8
-    assert [client.get(path).status_code for path in addresses(other)] == [404] * 8
+    assert [client.get(path).status_code for path in addresses(mine)] == [200] * 11
+    assert [client.get(path).status_code for path in addresses(other)] == [404] * 11
     for name in LISTS:
         rows = client.get(f"/api/v1/{name}/").json()["results"]
         assert {row.get("installation", row["id"]) for row in rows} == {mine.pk}

@@ -216,6 +216,26 @@ def test_what_is_shown_is_what_the_schema_describes() -> None:
             assert [error.message for error in validator.iter_errors(shown)] == []
 
 
+@pytest.mark.spec("R6.4", "R19.1")
+def test_an_account_tells_how_its_webhooks_are(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    gap = GapFactory.create()
+    DeliveryFactory.create(account=gap.installation, waiting=True)
+    DeliveryFactory.create(account=gap.installation)
+    MissedDeliveryFactory.create(installation=gap.installation, healed=True)
+    client = api(staff())
+    with django_assert_num_queries(6):
+        shown = client.get(f"/api/v1/installations/{gap.installation_id}/webhooks/").json()
+    assert shown["state"] == "Gap open"
+    assert shown["open_gaps"] == [gap.pk]
+    assert (shown["missed_7d"], shown["healed_7d"], shown["failures_in_row"]) == (1, 1, 0)
+    counts = {"received": 1, "processed": 1, "ignored": 0, "failed": 0}
+    assert shown["deliveries_24h"] == counts
+    assert [log["label"] for log in shown["logs"]] == ["GitHub App's webhook"]
+    assert shown["last_delivery_at"] is None
+
+
 # -- who sees them ---------------------------------------------------------------------------------
 
 
