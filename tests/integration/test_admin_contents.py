@@ -118,17 +118,17 @@ def test_what_is_gone_can_be_told_from_what_is_there(name: str, client: Client) 
 
 def test_issues_are_filtered_searched_and_ordered(client: Client) -> None:
     old = clock.now() - timedelta(days=70)
-    urgent = IssueFactory.create(labels=["critical"], number=7)
+    urgent = IssueFactory.create(labels=["critical"], number=70_707)
     late = IssueFactory.create(labels=["low"], title="Crash at start", github_created_at=old)
     assert found(client, "issue", "severity__exact=critical") == [urgent]
     assert found(client, "issue", "state__exact=closed") == []
     assert found(client, "issue", "q=crash") == [late]
-    assert found(client, "issue", "q=7") == [urgent]
+    assert found(client, "issue", "q=70707") == [urgent]
     columns = list(client.get("/admin/syncsvc/issue/").context["cl"].list_display)
     priority = columns.index("shown_priority")
     assert found(client, "issue", f"o={priority}") == [late, urgent]
     page = client.get("/admin/syncsvc/issue/").content.decode()
-    for part in ("GH-7", "Crash at start", str(late.repository), "90", "70"):
+    for part in ("GH-70707", "Crash at start", str(late.repository), "90", "70"):
         assert part in page
 
 

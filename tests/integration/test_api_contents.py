@@ -520,7 +520,7 @@ def test_pages_hold_every_row_once_in_every_order(
     name: str, ordering: str, sign: str, at_noon: datetime
 ) -> None:
     repository = RepositoryFactory.create()
-    for number in range(9):
+    for number in range(7):
         extra: dict[str, Any] = {}
         if name == "repository-metrics":
             extra = {"date": at_noon.date() - timedelta(days=number), "commits": number // 4}
@@ -530,13 +530,13 @@ def test_pages_hold_every_row_once_in_every_order(
             extra = {"closed": bool(number % 2), "labels": ["low"] if number % 4 else []}
         MAKERS[name].create(repository=repository, **extra)
     client = api(viewer())
-    address = f"/api/v1/{name}/?page_size=2&ordering={sign}{ordering}"
+    address = f"/api/v1/{name}/?page_size=3&ordering={sign}{ordering}"
     seen: list[dict[str, Any]] = []
     while address:
         page = client.get(address).json()
         seen += page["results"]
         address = page["next"]
-    assert len({row["id"] for row in seen}) == len(seen) == 9
+    assert len({row["id"] for row in seen}) == len(seen) == 7
     values = [row[ordering] for row in seen]
     values = ["" if value is None else value for value in values]
     assert values == sorted(values, reverse=sign == "-")
