@@ -11,7 +11,8 @@ bind = (
 )
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS") or 4)
+# Webhooks that arrive during a commit share the next one: the more wait, the less each costs.
+threads = int(os.environ.get("WEB_THREADS") or 16)
 # Streams of events stay open for long: a stop cuts them rather than waiting for them.
 graceful_timeout = 3
 timeout = 60

@@ -36,6 +36,7 @@ PATHS: Final = frozenset({"/webhooks/github/", "/webhooks/github"})
 BODY_SECONDS: Final = 9.0
 """GitHub hangs up after 10 s; who needs longer to send is not GitHub."""
 _STEP: Final = 1024 * 1024
+_DISCARDED: Final = 2 * LARGEST
 
 WRONG_METHOD: Final = Refused(
     status=405,
@@ -153,6 +154,7 @@ def _judged(environ: Mapping[str, Any], headers: Mapping[str, str]) -> Arrival |
     secrets: list[str] = settings.GITHUB_WEBHOOK_SECRET
     refused = refusal_before_body(headers, length, secrets)
     if refused is not None:
+        _in_time(environ, lambda source: _discard(source, length))
         return refused
     body = _body(environ, length)
     return body if isinstance(body, Refused) else judge(headers, body, secrets)
@@ -173,23 +175,26 @@ def _length(environ: Mapping[str, Any]) -> int | Refused | None:
 
 def _body(environ: Mapping[str, Any], length: int | None) -> bytes | Refused:
     """The raw body, never more of it in memory than GitHub would send."""
-    connection = environ.get("gunicorn.socket")
-    overdue = False
-    try:
-        if connection is not None:
-            hourglass.turn(connection)
-        try:
-            body = _read(environ["wsgi.input"], length)
-        finally:
-            if connection is not None:
-                overdue = hourglass.take(connection)
-    except Exception:  # noqa: BLE001  (whatever the server raises: what it read is no whole body)
+    body = _in_time(environ, lambda source: _read(source, length))
+    if length is not None:
+        return body if body is not None and len(body) == length else CUT
+    if body is None:
         return CUT
-    if length is None:
-        if len(body) > LARGEST:
-            return TOO_LARGE
-        return CUT if overdue else body
-    return body if len(body) == length else CUT
+    return TOO_LARGE if len(body) > LARGEST else body
+
+
+def _in_time(environ: Mapping[str, Any], read: Callable[[Any], bytes]) -> bytes | None:
+    """What was read of the body; None when that failed or took too long."""
+    connection = environ.get("gunicorn.socket")
+    if connection is not None:
+        hourglass.turn(connection)
+    try:
+        body: bytes | None = read(environ["wsgi.input"])
+    except Exception:  # noqa: BLE001  (whatever the server raises: what it read is no whole body)
+        body = None
+    if connection is not None and hourglass.take(connection):
+        return None
+    return body
 
 
 def _read(source: Any, length: int | None) -> bytes:
@@ -204,6 +209,17 @@ def _read(source: Any, length: int | None) -> bytes:
         parts.append(part)
         size += len(part)
     return b"".join(parts)
+
+
+def _discard(source: Any, length: int | None) -> bytes:
+    """Lets the sender finish, within reason: most listen for an answer only when all is sent."""
+    left = _DISCARDED if length is None else min(length, _DISCARDED)
+    while left > 0:
+        part = source.read(min(left, _STEP))
+        if not part:
+            break
+        left -= len(part)
+    return b""
 
 
 class Hourglass:

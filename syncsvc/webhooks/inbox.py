@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+import orjson
 import psycopg
 import structlog
 from celery import current_app
@@ -44,6 +45,7 @@ class Stored(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+# One parameter for the short columns: psycopg takes longer over nine arrays than over the rest.
 # The rows come in order of their keys: two processes that store the same ones wait for each other
 # in the same order, and cannot deadlock.
 _INSERT: Final = """
@@ -53,13 +55,19 @@ _INSERT: Final = """
         received_at, due_at, status, outcome, detail, attempts
     )
     SELECT *, %s::timestamptz, %s::timestamptz, 'received', '', '', 0
-    FROM unnest(
-        %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::bigint[],
-        %s::bigint[], %s::bigint[], %b::bytea[], %s::int[]
+    FROM ROWS FROM (
+        json_to_recordset(%s::json) AS (
+            guid text, hook_id bigint, target_type text, target_id bigint, event text, action text,
+            installation_github_id bigint, account_id bigint, repository_github_id bigint
+        ),
+        unnest(%b::bytea[], %s::int[])
     )
     ON CONFLICT (guid, hook_id) DO NOTHING
     RETURNING guid, hook_id
 """
+_SHORT: Final = tuple(
+    name for name in Arrival.__dataclass_fields__ if name not in ("payload", "payload_bytes")
+)
 _ON_THE_DISK: Final = (
     "SELECT set_config('synchronous_commit', 'on', %s)"
     " WHERE current_setting('synchronous_commit') = 'off'"
@@ -71,9 +79,16 @@ def _insert(
 ) -> list[Stored]:
     """One statement for all of them; of equal ones the first is new. Raises psycopg's errors."""
     ordered = sorted(arrivals, key=lambda each: each.key)
-    columns = [[getattr(each, name) for each in ordered] for name in Arrival.__dataclass_fields__]
+    short = [{name: getattr(each, name) for name in _SHORT} for each in ordered]
+    parameters = (
+        now,
+        now,
+        orjson.dumps(short).decode(),
+        [each.payload for each in ordered],
+        [each.payload_bytes for each in ordered],
+    )
     with psycopg.Cursor(raw) as cursor:
-        cursor.execute(_INSERT, [now, now, *columns])
+        cursor.execute(_INSERT, parameters)
         new = Counter(cursor.fetchall())
     outcomes = []
     for each in arrivals:
