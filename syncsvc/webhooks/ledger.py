@@ -156,6 +156,7 @@ def _store(hook: Hook, part: Sequence[LogEntry], now: datetime) -> list[MissedDe
     ours = [
         each for each in missing(sent, arrived) if _is_ours(each, _account(each, hook, accounts))
     ]
+    ours.sort(key=lambda each: each.newest.id)
     known = {
         row.guid: row
         for row in MissedDelivery.objects.filter(hook=hook, guid__in=[each.guid for each in ours])
