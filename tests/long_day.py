@@ -62,7 +62,7 @@ class Plan:
     step: float = 10.0
     """Seconds, in which what is due is done at once."""
     beat: float = 60.0
-    """Seconds between the rounds of periodic tasks."""
+    """Seconds between the rounds of periodic tasks; infinite: only where the test asks for one."""
 
 
 class LongDay:
@@ -115,10 +115,14 @@ class LongDay:
             if self.simulator.deliveries.pump():
                 deliveries.drain()
             if moment >= self._next_beat:
-                self._beat()
+                self.beat()
                 self._next_beat = moment + self.plan.beat
             self._work()
         self._go(until)
+
+    def upcoming(self) -> list[float]:
+        """When something will happen, in epoch seconds."""
+        return [each.at for each in reversed(self._moments)]
 
     def _due(self) -> Iterator[float]:
         yield self._next_beat
@@ -139,7 +143,7 @@ class LongDay:
             happen(self.world, due, self.plan.loads)
             self.happened += 1
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """What beat asks for, but for the periodic syncs."""
         watch.check()
         deliveries.drain()
@@ -216,14 +220,14 @@ class LongDay:
             "gaps": len(gaps),
             "gaps_by_reason": dict(Counter(each.reason for each in gaps)),
             "gaps_open": sum(each.closed_at is None for each in gaps),
-            "detect_seconds": sorted(
+            "detect_seconds": [
                 (each.detected_at - each.first_at).total_seconds() for each in missed
-            ),
-            "repair_seconds": sorted(
+            ],
+            "repair_seconds": [
                 (each.healed_at - each.first_at).total_seconds()
                 for each in missed
                 if each.healed_at is not None
-            ),
+            ],
             "requests": self.simulator.request_log.total - self._first_requests,
             "requests_by_kind": dict(Counter(_door(e.path) for e in self.simulator.log)),
             "jobs_by_mode": dict(
@@ -251,13 +255,6 @@ def _door(path: str) -> str:
     if path.endswith("/access_tokens"):
         return "token"
     return "GraphQL" if path == "/graphql" else "REST"
-
-
-def spread(values: list[float]) -> tuple[float, float]:
-    """The median and the 99th percentile of sorted values; zeros where there are none."""
-    if not values:
-        return 0.0, 0.0
-    return values[len(values) // 2], values[min(len(values) - 1, int(len(values) * 0.99))]
 
 
 # -- the stage -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Goals are judged here and asserted nowhere.
 from pathlib import Path
 from typing import Final
 
-from tests.bench import full_mirror, large_mirror, repository_list, writing
+from tests.bench import full_mirror, large_mirror, long_day, repository_list, webhooks, writing
 from tests.bench.figures import Figures, Goal, Scenario, Table
 
 #: In this order they are measured and shown.
@@ -15,6 +15,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "mirror": full_mirror,
     "large": large_mirror,
     "writes": writing,
+    "webhooks": webhooks,
+    "day": long_day,
 }
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 GOALS: Final = ("work", "goal", "bound", "measured (worst)", "")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import full_mirror, large_mirror, report, repository_list, writing
+from tests.bench import full_mirror, large_mirror, long_day, report, repository_list, writing
 from tests.bench.figures import Case, Figures, Goal, phases, ratios, spread, worst
 
 PHASES = {"fetch": 0.5, "compare": 0.1, "update": 0.2, "verify": 0.05, "total": 1.0}
@@ -165,6 +165,62 @@ def test_writing_is_told_in_medians() -> None:
     assert writing.medians(runs) == {"issues": {"ours": 7.0}}
 
 
+def lived(**changed: Any) -> Figures:
+    """A long day's figures, as its child reports them."""
+    figures = {
+        "events": 1650,
+        "lost": 2,
+        "lost_by_kind": {"swallowed": 2},
+        "lost_silently": 0,
+        "healed_by": {"redelivery": 2},
+        "unhealed": 0,
+        "gaps": 1,
+        "gaps_by_reason": {"missing_deliveries": 1},
+        "gaps_open": 0,
+        "redeliveries": 3,
+        "differences": 0,
+        "differences_after_sync": 0,
+        "detect_seconds": [30.0, 10.0],
+        "repair_seconds": [90.0, 95.0],
+        "requests": 1600,
+        "requests_by_kind": {"delivery log": 1440, "GraphQL": 160},
+        "jobs_by_mode": {"recheck": 150},
+        "wall_seconds": 50.0,
+        "cpu_seconds": 40.0,
+        "peak_mb": 130.0,
+    }
+    return figures | changed
+
+
+def days(**changed: Figures) -> Figures:
+    """The figures of all of them; in a quiet week nothing is lost."""
+    nothing = {"lost": 0, "lost_by_kind": {}, "healed_by": {}, "gaps": 0, "gaps_by_reason": {}}
+    calm = lived(**nothing, detect_seconds=[], repair_seconds=[])
+    return {"days": {"storm": lived(), "silent": lived(lost_silently=4), "week": calm} | changed}
+
+
+def test_a_long_day_is_judged_by_truth_healing_and_false_alarms() -> None:
+    assert all(goal.met for goal in long_day.goals(days()))
+    for wrong in (
+        {"storm": lived(differences=1)},
+        {"storm": lived(unhealed=1)},
+        {"storm": lived(gaps_open=1)},
+        {"week": lived()},
+        {"silent": lived(differences_after_sync=1)},
+    ):
+        assert [goal.met for goal in long_day.goals(days(**wrong))].count(False) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "found"),
+    [([], 0.5, 0.0), ([3.0], 0.99, 3.0), ([30.0, 10.0, 20.0], 0.5, 20.0), ([1.0, 2.0], 0.99, 2.0)],
+)
+def test_a_percentile_is_a_value_that_was_measured(
+    values: list[float], share: float, found: float
+) -> None:
+    assert long_day.percentile(values, share) == found
+
+
 def results() -> Figures:
     """A whole run of the benchmark."""
     listed = repository_list.CASES
@@ -184,6 +240,7 @@ def results() -> Figures:
                 "runs": [{}],
                 "entities": {"pull_requests": WRITING, "commits": WRITING},
             },
+            "day": days(),
         },
     }
 
@@ -193,6 +250,8 @@ def test_the_report_shows_every_case_and_every_verdict() -> None:
         for scenario in (repository_list, full_mirror, large_mirror):
             assert scenario.TITLE in text
             assert all(case.name in text for case in scenario.CASES.values())
+        assert all(case in text for case in long_day.CASES.values())
+        assert "2 + 4 in no log" in text
         assert "pull requests" in text
         assert text.count("MISSED") == 1
         assert "4..31" in text
