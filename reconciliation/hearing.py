@@ -87,6 +87,7 @@ class _Hearing:
             account_id=installation.account_id,
             now=now,
             grace=timedelta(seconds=settings.grace_seconds),
+            mode=installation.mode,
             repository_selection=installation.repository_selection,
             unmanaged_policy=settings.unmanaged_policy,
             baseline=installation.last_listed_at is None,

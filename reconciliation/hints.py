@@ -85,7 +85,12 @@ def judge(
     if change is not None and not isinstance(change, Change):
         raise TypeError("what is proven leaves no doubt")
     if mine is None:
-        return Judged(verdict=Verdict.APPLY, change=_told(change, snapshot))
+        # A hook of an organization tells of repositories that the token may not see.
+        unseen = context.mode == "token"
+        return Judged(
+            verdict=Verdict.ASK if unseen else Verdict.APPLY,
+            change=None if unseen else _told(change, snapshot),
+        )
     if mine.status not in _PRESENT:
         return Judged(verdict=Verdict.ASK)  # it was gone: a webhook from before that looks the same
     as_of, known = snapshot.as_of, _known(mine)

@@ -674,6 +674,27 @@ def test_unknown_events_and_actions_are_ignored(octo: Installation, world: World
     assert {row.status for row in rows} == {"ignored"}
 
 
+@pytest.mark.spec("R2.1", "R7.2")
+def test_a_hook_tells_of_a_repository_that_the_token_may_not_see(
+    time: time_machine.Traveller, token_mode: Simulator, world: World
+) -> None:
+    user = world.actor()
+    installation = discover(user.login)
+    sync(installation, mode="reconcile")
+    payload = Post(world)
+    seen = world.create(user.id, "seen")
+    told = payload.take("repository")[0].payload
+    hidden = told | {"repository": told["repository"] | {"id": 987_654, "name": "hidden"}}
+    arrive("repository", told, "seen")
+    arrive("repository", hidden, "hidden")
+    deliveries.drain()
+    assert not Repository.objects.filter(name__in=["seen", "hidden"]).exists()
+    work()
+    assert ours(seen).status == "active"
+    assert not Repository.objects.filter(github_id=987_654).exists()
+    assert not Recheck.objects.exists()
+
+
 @pytest.mark.spec("R6.2", "R10.5", "P30")
 def test_a_payload_that_cannot_be_read_is_failed_and_its_repository_read(
     octo: Installation, post: Post, world: World, time: time_machine.Traveller
