@@ -15,20 +15,17 @@ from django.db.models import F
 
 from syncsvc import conf, events, rechecks
 from syncsvc.github.errors import GitHubError, Gone, NotFound, RateLimited, ValidationFailed
-from syncsvc.github.values import parse_time
 from syncsvc.models import Gap, Hook, MissedDelivery, Recheck, Repository, SyncJob
 from syncsvc.policy import Action, Decision
 from syncsvc.rechecks import Asked
 from syncsvc.service import SyncService
-from syncsvc.webhooks import gaps, hooks, openings, silence
+from syncsvc.webhooks import gap_facts, gaps, hooks, openings, silence
 
 REDELIVERIES: Final = 60
 """In one check: GitHub takes at most 80 requests a minute that make something."""
 JITTER: Final = timedelta(seconds=30)
 BLOCKED_PAUSE: Final = timedelta(minutes=1)
 LONGEST_BLOCK: Final = timedelta(minutes=15)
-_ITEMS: Final = ("repositories", "issues", "pull_requests", "commits")
-_CHANGES: Final = ("created", "updated", "deleted")
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +55,7 @@ def heal(gap_id: int, check: Check) -> Gap | None:
                 return None
             tuned = conf.for_installation(gap.installation)
             missed = list(gap.missed_deliveries.select_related("hook"))
-            facts = _facts(gap, missed, check.now)
+            facts = gap_facts.of(gap, missed, check.now)
             step = gaps.next_step(facts, check.now, attempts=tuned.redelivery_attempts)
             if not isinstance(step, gaps.Redeliver):
                 _take(gap, step, facts, check)
@@ -83,100 +80,6 @@ def _take(gap: Gap, step: gaps.Step, facts: gaps.Facts, check: Check) -> None:
     gap.save()
     if gap.step != before:
         _emit_step(gap)
-
-
-# -- what is known ---------------------------------------------------------------------------------
-
-
-def _facts(gap: Gap, missed: Sequence[MissedDelivery], now: datetime) -> gaps.Facts:
-    catchup = _catchup(gap)
-    return gaps.Facts(
-        reason=str(gap.reason),
-        step=str(gap.step),
-        status=gap.installation.status,
-        opened_at=gap.opened_at,
-        redelivering_since=parse_time(gap.evidence.get("redelivering_since")),
-        missed=tuple(_missed(each, now) for each in missed if _is_waiting(each)),
-        catchup=catchup,
-        job=_job(gap.job),
-        covering=_covering(gap, catchup),
-        attempts=gap.attempts,
-    )
-
-
-def _is_waiting(missed: MissedDelivery) -> bool:
-    """Whether it is still to be read: what arrived is, because its redelivery may tell old news."""
-    return missed.healed_at is None or missed.healed_by in ("arrived", "redelivery")
-
-
-def _missed(row: MissedDelivery, now: datetime) -> gaps.Missed:
-    return gaps.Missed(
-        id=row.pk,
-        kind=row.kind,
-        event=row.event,
-        repository_id=row.repository_github_id,
-        first_at=row.first_at,
-        detected_at=row.detected_at,
-        requests=row.requests,
-        requested_at=row.requested_at,
-        askable=_is_askable(row.hook, now),
-        arrived=row.healed_at is not None,
-    )
-
-
-def _is_askable(hook: Hook, now: datetime) -> bool:
-    """Not where GitHub refuses the log for the rest of the day; a limit passes sooner."""
-    return hook.retry_at is None or hook.retry_at <= now + gaps.REDELIVERY_WAIT
-
-
-def _catchup(gap: Gap) -> gaps.Catchup | None:
-    asked_at = parse_time(gap.evidence.get("asked_at"))
-    if asked_at is None:
-        return None
-    return gaps.Catchup(
-        asked_at=asked_at,
-        mode=str(gap.evidence.get("mode", "")),
-        repositories=frozenset(gap.evidence.get("repositories", ())),
-    )
-
-
-def _job(job: SyncJob | None) -> gaps.Job | None:
-    if job is None:
-        return None
-    return gaps.Job(
-        started_at=job.started_at,
-        ended_at=None if job.is_active else job.finished_at or job.created_at,
-        succeeded=job.status == SyncJob.Status.SUCCEEDED,
-    )
-
-
-def _covering(gap: Gap, asked: gaps.Catchup | None) -> gaps.Covering | None:
-    """The newest run that read all that was asked for, whoever had asked for it."""
-    if asked is None:
-        return None
-    ended = SyncJob.objects.filter(
-        installation=gap.installation_id, dry_run=False, started_at__gte=asked.asked_at
-    )
-    whole = ended.filter(
-        status=SyncJob.Status.SUCCEEDED, mode__in=(SyncJob.Mode.INCREMENTAL, SyncJob.Mode.FULL)
-    )
-    job = whole.order_by("-started_at").first()
-    if job is None and asked.repositories:
-        named = ended.filter(status=SyncJob.Status.SUCCEEDED, mode=SyncJob.Mode.RECHECK)
-        job = named.order_by("-started_at").first()
-        left = Recheck.objects.filter(
-            installation=gap.installation_id, github_id__in=asked.repositories
-        )
-        if job is None or left.filter(asked_at__lte=job.started_at).exists():
-            return None
-    if job is None or job.started_at is None:
-        return None
-    gap.job = job
-    return gaps.Covering(started_at=job.started_at, changed=_changes(job))
-
-
-def _changes(job: SyncJob) -> int:
-    return sum(int(job.counts.get(item, {}).get(name) or 0) for item in _ITEMS for name in _CHANGES)
 
 
 # -- steps -----------------------------------------------------------------------------------------
@@ -384,7 +287,7 @@ def _mark_read(gap: Gap, ids: Sequence[int], now: datetime) -> None:
 
 
 def _counts(job: SyncJob) -> dict[str, Any]:
-    return {item: job.counts[item] for item in _ITEMS if item in job.counts}
+    return {item: job.counts[item] for item in gap_facts.ITEMS if item in job.counts}
 
 
 def _emit_step(gap: Gap) -> None:

@@ -27,7 +27,7 @@ from syncsvc.models import (
     WebhookState,
 )
 from syncsvc.simulator import Fault, Simulator, World
-from syncsvc.webhooks import healing, silence, watch
+from syncsvc.webhooks import gap_facts, healing, silence, watch
 from tests.factories import (
     DeliveryFactory,
     GapFactory,
@@ -265,7 +265,7 @@ def test_a_run_that_is_under_way_is_followed_by_one_that_covers_the_loss(
     post: Post, repository: int, octo: Installation, tune: Callable[..., Any]
 ) -> None:
     tune(redelivery_attempts=0)
-    busy = SyncJobFactory(
+    busy = SyncJobFactory.create(
         installation=octo, status="queued", mode="incremental", started_at=clock.now() - MINUTE
     )
     post.happens(repository, failed=1.0)
@@ -329,9 +329,9 @@ def test_only_so_many_are_asked_for_in_one_check(
 def test_gaps_of_accounts_that_left_close_and_of_suspended_ones_wait(
     app_mode: Simulator, status: str, step: str, healed_by: str
 ) -> None:
-    installation = InstallationFactory(status=status)
-    row = GapFactory(installation=installation)
-    event = MissedDeliveryFactory(installation=installation, gap=row)
+    installation = InstallationFactory.create(status=status)
+    row = GapFactory.create(installation=installation)
+    event = MissedDeliveryFactory.create(installation=installation, gap=row)
     healing.heal(row.pk, healing.Check(now=clock.now(), rng=lambda: 0.0))
     row.refresh_from_db()
     event.refresh_from_db()
@@ -342,9 +342,9 @@ def test_gaps_of_accounts_that_left_close_and_of_suspended_ones_wait(
 def test_one_accounts_trouble_keeps_nobody_else_waiting(
     post: Post, repository: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlucky = GapFactory(opened_at=clock.now() - timedelta(hours=1))
+    unlucky = GapFactory.create(opened_at=clock.now() - timedelta(hours=1))
     post.happens(repository, failed=1.0)
-    plain = healing._facts
+    plain = gap_facts.of
 
     def facts(row: Gap, *rest: Any) -> Any:
         if row.pk == unlucky.pk:
@@ -352,7 +352,7 @@ def test_one_accounts_trouble_keeps_nobody_else_waiting(
                 cursor.execute("SELECT 1 / 0")
         return plain(row, *rest)
 
-    monkeypatch.setattr(healing, "_facts", facts)
+    monkeypatch.setattr(gap_facts, "of", facts)
     with capture_logs() as logs:
         assert check().asked == 1
     assert [each["gap_id"] for each in logs if each["event"] == "gap.failed"] == [unlucky.pk]
@@ -447,10 +447,10 @@ def test_quiet_and_unknown_accounts_raise_no_alarm(app_mode: Simulator) -> None:
     random = Random(3)
     now = clock.now()
     for deliveries, days in ((60, 1), (60, 28), (70, 28), (40, 28)):  # a day says nothing yet
-        installation = InstallationFactory()
+        installation = InstallationFactory.create()
         for _ in range(deliveries):
             at = now - timedelta(days=random.uniform(0.5, days + 0.5))
-            DeliveryFactory(account=installation, received_at=at)
+            DeliveryFactory.create(account=installation, received_at=at)
     silence.note_last_deliveries()
     silence.work_out_rhythms(silence.due_for_rhythm(clock.now()), clock.now())
     assert silence.strange(clock.now()) == []
@@ -459,7 +459,7 @@ def test_quiet_and_unknown_accounts_raise_no_alarm(app_mode: Simulator) -> None:
 def test_an_outage_of_ours_does_not_become_a_habit(octo: Installation) -> None:
     now = clock.now()
     busy(octo, until=now - timedelta(hours=3))
-    DeliveryFactory(account=octo, received_at=now)
+    DeliveryFactory.create(account=octo, received_at=now)
     silence.note_last_deliveries()
 
     def longest() -> float:
@@ -468,7 +468,7 @@ def test_an_outage_of_ours_does_not_become_a_habit(octo: Installation) -> None:
         return WebhookState.objects.get(installation=octo).longest_quiet
 
     assert longest() > 30
-    GapFactory(
+    GapFactory.create(
         installation=octo,
         reason="silence",
         closed=True,
@@ -487,8 +487,8 @@ def test_the_check_costs_the_same_for_any_number_of_accounts(app_mode: Simulator
             check()
         return len(captured)
 
-    HookFactory(target_id=app_mode.app_id, github_id=0)
-    InstallationFactory()
+    HookFactory.create(target_id=app_mode.app_id, github_id=0)
+    InstallationFactory.create()
     check()
     few = queries()
     InstallationFactory.create_batch(20)

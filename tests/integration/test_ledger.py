@@ -93,7 +93,9 @@ def test_what_is_not_even_in_the_log_is_not_invented(post: Post, repository: int
 
 def test_a_row_counts_as_arrived_whatever_github_logged(post: Post, repository: int) -> None:
     guid = post.happens(repository, loss=1.0)
-    DeliveryFactory(guid=guid, hook_id=999)  # our answer came too late, or another hook brought it
+    DeliveryFactory.create(
+        guid=guid, hook_id=999
+    )  # our answer came too late, or another hook brought it
     read()
     assert kinds() == {}
 
@@ -153,7 +155,8 @@ def test_a_reading_that_breaks_in_the_middle_goes_on_from_there(
 ) -> None:
     guids = [post.happens(repository, failed=1.0) for _ in range(6)]
     monkeypatch.setattr("syncsvc.github.hook_log.PER_PAGE", 2)
-    plain, seen = HookLog.pages, []
+    plain = HookLog.pages
+    seen: list[str | None] = []
 
     def broken(self: HookLog, cursor: str | None = None) -> Any:
         for page in plain(self, cursor):
@@ -346,15 +349,17 @@ def test_hooks_of_an_organization_are_known_by_where_they_lead(
 def test_a_repositorys_hook_is_known_by_what_it_delivered(
     by_token: Installation, simulator: Simulator
 ) -> None:
-    repository = RepositoryFactory(installation=by_token)
-    DeliveryFactory(
+    repository = RepositoryFactory.create(installation=by_token)
+    DeliveryFactory.create(
         account=by_token,
         target_type="repository",
         target_id=repository.github_id,
         hook_id=4711,
         received_at=clock.now(),
     )
-    DeliveryFactory(target_type="repository", target_id=1, hook_id=4712, received_at=clock.now())
+    DeliveryFactory.create(
+        target_type="repository", target_id=1, hook_id=4712, received_at=clock.now()
+    )
     check()
     found = hook()
     assert (found.target_type, found.target_id, found.github_id) == (
@@ -371,11 +376,11 @@ def test_a_repositorys_hook_is_known_by_what_it_delivered(
 def test_logs_of_hooks_that_are_not_ours_to_read_are_left_alone(
     post: Post, app_mode: Simulator
 ) -> None:
-    HookFactory(target_id=123)  # of an App that we are no more
-    HookFactory(
+    HookFactory.create(target_id=123)  # of an App that we are no more
+    HookFactory.create(
         target_type="organization",
         github_id=5,
-        installation=InstallationFactory(mode="token", status="uninstalled"),
+        installation=InstallationFactory.create(mode="token", status="uninstalled"),
     )
     hooks.learn(clock.now())
     assert [each.target_id for each in hooks.due(clock.now())] == [app_mode.app_id]

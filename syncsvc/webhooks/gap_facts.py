@@ -1,0 +1,104 @@
+"""What is known of a gap, read from the database for the decision in `syncsvc.webhooks.gaps`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from syncsvc.github.values import parse_time
+from syncsvc.models import Gap, Hook, MissedDelivery, Recheck, SyncJob
+from syncsvc.webhooks import gaps
+
+ITEMS: Final = ("repositories", "issues", "pull_requests", "commits")
+_CHANGES: Final = ("created", "updated", "deleted")
+
+
+def of(gap: Gap, missed: Sequence[MissedDelivery], now: datetime) -> gaps.Facts:
+    """The facts of a gap with these missed deliveries; notes on the gap which run has covered it."""
+    catchup = _catchup(gap)
+    return gaps.Facts(
+        reason=str(gap.reason),
+        step=str(gap.step),
+        status=gap.installation.status,
+        opened_at=gap.opened_at,
+        redelivering_since=parse_time(gap.evidence.get("redelivering_since")),
+        missed=tuple(_missed(each, now) for each in missed if _is_waiting(each)),
+        catchup=catchup,
+        job=_job(gap.job),
+        covering=_covering(gap, catchup),
+        attempts=gap.attempts,
+    )
+
+
+def _is_waiting(missed: MissedDelivery) -> bool:
+    """Whether it is still to be read: what arrived is, because its redelivery may tell old news."""
+    return missed.healed_at is None or missed.healed_by in ("arrived", "redelivery")
+
+
+def _missed(row: MissedDelivery, now: datetime) -> gaps.Missed:
+    return gaps.Missed(
+        id=row.pk,
+        kind=row.kind,
+        event=row.event,
+        repository_id=row.repository_github_id,
+        first_at=row.first_at,
+        detected_at=row.detected_at,
+        requests=row.requests,
+        requested_at=row.requested_at,
+        askable=_is_askable(row.hook, now),
+        arrived=row.healed_at is not None,
+    )
+
+
+def _is_askable(hook: Hook, now: datetime) -> bool:
+    """Not where GitHub refuses the log for the rest of the day; a limit passes sooner."""
+    return hook.retry_at is None or hook.retry_at <= now + gaps.REDELIVERY_WAIT
+
+
+def _catchup(gap: Gap) -> gaps.Catchup | None:
+    asked_at = parse_time(gap.evidence.get("asked_at"))
+    if asked_at is None:
+        return None
+    return gaps.Catchup(
+        asked_at=asked_at,
+        mode=str(gap.evidence.get("mode", "")),
+        repositories=frozenset(gap.evidence.get("repositories", ())),
+    )
+
+
+def _job(job: SyncJob | None) -> gaps.Job | None:
+    if job is None:
+        return None
+    return gaps.Job(
+        started_at=job.started_at,
+        ended_at=None if job.is_active else job.finished_at or job.created_at,
+        succeeded=job.status == SyncJob.Status.SUCCEEDED,
+    )
+
+
+def _covering(gap: Gap, asked: gaps.Catchup | None) -> gaps.Covering | None:
+    """The newest run that read all that was asked for, whoever had asked for it."""
+    if asked is None:
+        return None
+    ended = SyncJob.objects.filter(
+        installation=gap.installation_id, dry_run=False, started_at__gte=asked.asked_at
+    )
+    whole = ended.filter(
+        status=SyncJob.Status.SUCCEEDED, mode__in=(SyncJob.Mode.INCREMENTAL, SyncJob.Mode.FULL)
+    )
+    job = whole.order_by("-started_at").first()
+    if job is None and asked.repositories:
+        named = ended.filter(status=SyncJob.Status.SUCCEEDED, mode=SyncJob.Mode.RECHECK)
+        job = named.order_by("-started_at").first()
+        left = Recheck.objects.filter(
+            installation=gap.installation_id, github_id__in=asked.repositories
+        )
+        if job is None or left.filter(asked_at__lte=job.started_at).exists():
+            return None
+    if job is None or job.started_at is None:
+        return None
+    gap.job = job
+    return gaps.Covering(started_at=job.started_at, changed=_changes(job))
+
+
+def _changes(job: SyncJob) -> int:
+    return sum(int(job.counts.get(item, {}).get(name) or 0) for item in ITEMS for name in _CHANGES)
