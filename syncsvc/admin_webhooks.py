@@ -78,7 +78,6 @@ class DeliveryAdmin(HistoryAdmin):
         "shown_outcome",
         "installation",
         "shown_repository",
-        "attempts",
         "shown_size",
         "page",
     )

@@ -255,7 +255,7 @@ def test_what_waits_says_for_what(acme: Installation, client: Client) -> None:
     )
     page = text(client.get(f"/deliveries/{row.pk}/"))
     assert "An attempt failed. It is tried again by itself. Next attempt in" in page
-    assert "Failed attempts 2" in page
+    assert "Attempts 2" in page
     assert "Account not known yet" in page
 
 

@@ -9,9 +9,10 @@ from django.core.management import get_commands
 
 from syncsvc.conf import SyncSettings
 from syncsvc.github.errors import GitHubError
-from syncsvc.models import SyncJob
+from syncsvc.models import Delivery, Gap, SyncJob
 from syncsvc.plan import Kind
 from syncsvc.policy import Reason
+from syncsvc.webhooks import wording
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -100,6 +101,13 @@ def test_every_reason_status_kind_and_failure_is_explained() -> None:
     kinds = {kind.kind for kind in _all_errors(GitHubError)}
     for name in {*map(str, Reason), *SyncJob.Status.values, *map(str, Kind), *kinds}:
         assert f"| `{name}` |" in OPERATIONS, f"docs/operations.md does not explain {name}"
+
+
+def test_every_word_of_deliveries_and_gaps_is_explained() -> None:
+    words = {*wording.OUTCOMES, *wording.HEALED_BY, *Delivery.Status.values, *Gap.Reason.values}
+    missing = {name for name in words if f"| `{name}` |" not in OPERATIONS}
+    assert not missing, f"docs/operations.md, chapter Webhooks: {missing}"
+    assert wording.REASONS.keys() == set(Gap.Reason.values)
 
 
 def test_only_measured_figures_stand_between_the_markers() -> None:

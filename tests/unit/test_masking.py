@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncsvc.github import redaction
 from syncsvc.github.redaction import REPLACEMENT, names_a_secret
 from syncsvc.webhooks.masking import MOST_LEVELS, TOO_DEEP, mask, mask_text
 from tests.contract import contract_dir
@@ -141,6 +142,35 @@ def test_a_mail_address_keeps_its_domain_only(text: str, shown: str) -> None:
 def test_a_field_for_an_address_is_masked_whatever_it_holds(value: Any, shown: Any) -> None:
     assert mask({"pusher": {"email": value}}) == {"pusher": {"email": shown}}
     assert mask({"organization_billing_email": value}) == {"organization_billing_email": shown}
+
+
+pieces = st.sampled_from(
+    [
+        *TOKENS,
+        "-----BEGIN EC PRIVATE KEY-----",
+        "v1." + "0a" * 20,
+        "://me:pass@host",
+        *("Authorization: ", "BEARER ", "Token ", "abc123def456", "client_secret=", "Password: x"),
+        *(
+            "private_key: ",
+            "refresh_token",
+            "gh",
+            "p_",
+            "a",
+            " ",
+            ":",
+            "=",
+            "@",
+            "\N{LATIN SMALL LETTER LONG S}ecret: x",
+            "é",
+        ),
+    ]
+)
+
+
+@given(text=st.lists(pieces | st.text(max_size=3), max_size=8).map("".join))
+def test_what_is_skipped_for_speed_would_not_have_been_redacted(text: str) -> None:
+    assert redaction.redact(text) == redaction._redact_thoroughly(text)
 
 
 # -- any payload -----------------------------------------------------------------------------------
