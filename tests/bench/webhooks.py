@@ -139,7 +139,7 @@ def about(figures: Figures) -> str:
     return (
         f"{COUNT:,} deliveries of 13 KB, 16 at once, over connections that stay open (a sync worker closes "
         f"each); then {COUNT // 3} that each open one; then {STEADY_RATE} a second for "
-        f"{STEADY_COUNT / STEADY_RATE:.0f} s, timed from the moment at which each was due. Rounds in turn: "
+        f"{STEADY_COUNT / STEADY_RATE:.1f} s, timed from the moment at which each was due. Rounds in turn: "
         f"{len(figures['runs'][OURS])}. Of {ledger['acknowledged']:,} that we acknowledged, {ledger['lost']} were "
         f"not in the table and {ledger['twice']} were there twice."
     )
