@@ -40,6 +40,7 @@ _OUTSIDE: Final = r"\s@<>()\[\]{}\"',;:/\\"
 _ADDRESS: Final = re.compile(
     rf"(?<![^{_OUTSIDE}])([^{_OUTSIDE}])([^{_OUTSIDE}]*+)@((?:[\w-]++\.)+[^\W\d_]{{2,}})"
 )
+_SEVERAL: Final = re.compile(r"[\s,;<>]")
 _NOBODYS: Final = re.compile(r"(?:[^@]+@users\.noreply\.github\.com|noreply@github\.com)")
 
 
@@ -104,8 +105,10 @@ def _unused(name: str, taken: Mapping[str, Any]) -> str:
 
 def _mail(value: str) -> str:
     """What stands in a field for a mail address, whether or not it looks like one."""
+    if not value.strip() or _NOBODYS.fullmatch(value):
+        return value
     shown = mask_text(value)
-    if shown != value or not value.strip() or _NOBODYS.fullmatch(value):
+    if shown != value and (redact(value) != value or _SEVERAL.search(value)):
         return shown
     _, found, domain = value.rpartition("@")
     return f"{value[0]}***@{domain}" if found else REPLACEMENT

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncsvc.github import redaction
@@ -133,6 +133,10 @@ def test_a_mail_address_keeps_its_domain_only(text: str, shown: str) -> None:
     [
         ("ann@example.com", "a***@example.com"),
         ("ann@localhost", "a***@localhost"),
+        ("ann/lee@example.com", "a***@example.com"),
+        ("Ann Lee <ann@example.com>", "Ann Lee <a***@example.com>"),
+        ("ann@example.com, bob@example.org", "a***@example.com, b***@example.org"),
+        (TOKENS[0], REPLACEMENT),
         ("ann", REPLACEMENT),
         ("noreply@github.com", "noreply@github.com"),
         ("", ""),
@@ -214,8 +218,9 @@ def test_no_credential_survives_in_any_text(
     assert json.dumps(token)[1:-1] not in shown
 
 
-@given(address=st.emails(), before=plain, after=plain)
-def test_no_address_survives_in_any_payload(address: str, before: str, after: str) -> None:
+@given(address=st.emails())
+@example(address="/0@A.AC")
+def test_no_address_survives_in_a_field_for_one(address: str) -> None:
     local = address.rpartition("@")[0]
     shown = mask({"author": {"email": address}})["author"]["email"]
     assert len(local) == 1 or local not in shown.rpartition("@")[0]
