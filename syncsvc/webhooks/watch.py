@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from syncsvc import clock, discovery
 from syncsvc.github.errors import GitHubError
@@ -93,7 +93,7 @@ def _read_ledgers(now: datetime, report: Report) -> None:
     for hook in hooks.due(now):
         try:
             reading = ledger.read(hook, now)
-        except DatabaseError as error:
+        except Exception as error:  # one log's trouble keeps no other from being read
             log.exception("ledger.failed", hook=str(hook), error=type(error).__name__)
             continue
         report.hooks += 1
@@ -133,7 +133,7 @@ def _heal(check: healing.Check, report: Report) -> None:
     for gap_id in list(due.order_by("next_step_at", "pk").values_list("pk", flat=True)[:AT_ONCE]):
         try:
             gap = healing.heal(gap_id, check)
-        except (GitHubError, DatabaseError) as error:
+        except Exception as error:  # one account's trouble keeps no other's gap waiting
             log.exception("gap.failed", gap_id=gap_id, error=type(error).__name__)
             continue
         report.closed += gap is not None and gap.closed_at is not None
