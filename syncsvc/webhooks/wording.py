@@ -25,6 +25,7 @@ OUTCOMES: Final = {
 }
 WAITING: Final = "It waits for a worker."
 RETRYING: Final = "An attempt failed. It is tried again by itself."
+STRANGE: Final = "No mirrored account is known for it yet. It is looked for again by itself."
 REASONS: Final = {
     "silence": "Nothing arrived for longer than this account is ever quiet at such an hour.",
     "failed_deliveries": "GitHub's log names deliveries that it could not deliver.",
@@ -46,7 +47,8 @@ HEALED_BY: Final = {
 def outcome(word: str, detail: str, *, waiting: bool = False, attempts: int = 0) -> str:
     """What became of a delivery: its own sentence if it has one, else that of the word."""
     if waiting:
-        return detail or (RETRYING if attempts else WAITING)
+        again = STRANGE if word == "unknown_installation" else RETRYING
+        return detail or (again if attempts else WAITING)
     return detail or OUTCOMES.get(word, spelled(word))
 
 

@@ -135,10 +135,13 @@ def test_a_payload_that_is_gone_or_broken_is_null() -> None:
 def test_what_waits_says_so_and_what_was_tried_says_that() -> None:
     fresh = DeliveryFactory.create(waiting=True)
     tried = DeliveryFactory.create(waiting=True, attempts=1)
+    stranger = DeliveryFactory.create(waiting=True, attempts=1)
+    Delivery.objects.filter(pk=stranger.pk).update(outcome="unknown_installation")
     told = {row["id"]: row["explanation"] for row in rows("deliveries/")}
     assert told == {
         fresh.pk: "It waits for a worker.",
         tried.pk: "An attempt failed. It is tried again by itself.",
+        stranger.pk: "No mirrored account is known for it yet. It is looked for again by itself.",
     }
 
 
