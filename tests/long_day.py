@@ -117,12 +117,20 @@ class LongDay:
             if moment >= self._next_beat:
                 self.beat()
                 self._next_beat = moment + self.plan.beat
-            self._work()
+            else:
+                self._work()
         self._go(until)
 
-    def upcoming(self) -> list[float]:
-        """When something will happen, in epoch seconds."""
-        return [each.at for each in reversed(self._moments)]
+    def live_to_each_silence(self) -> None:
+        """The whole time, with rounds of periodic tasks at the end of each silence only (no silence
+        is longer than just before its end), and some at the end. For plans without a beat."""
+        for moment in [each.at for each in reversed(self._moments)]:
+            self.live(moment - 1)
+            self.beat()
+            self.live(moment + 60)
+        for _ in range(3):
+            self.live(self.now + 300)
+            self.beat()
 
     def _due(self) -> Iterator[float]:
         yield self._next_beat
@@ -151,6 +159,7 @@ class LongDay:
         scheduling.request_remembered()
         scheduling.request_retries()
         jobs.ring_waiting()
+        self._work()
 
     def _work(self) -> None:
         """What a worker does, until nobody rings any more."""

@@ -78,10 +78,7 @@ def test_a_quiet_account_raises_no_false_alarm_in_a_week() -> None:
     )
     with long_day(plan) as day:
         day.begin()
-        for moment in day.upcoming():
-            day.live(moment - 1)
-            day.beat()  # no silence is longer than just before its end
-            day.live(moment + 60)
+        day.live_to_each_silence()
         assert day.happened > 50
         assert WebhookState.objects.get().rhythm, "its rhythm is known in the end"
         assert not Gap.objects.exists()

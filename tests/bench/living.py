@@ -8,50 +8,49 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import Any, Final
 
 import django
 from django.db import connection
 
 from tests.bench.probe import peak_mb
 
-if TYPE_CHECKING:
-    from tests.long_day import LongDay
-
 
 def storm() -> dict[str, Any]:
-    """A busy and a quiet account, the weather of the acceptance test, a whole day long."""
+    """A busy and a quiet account from early morning to late evening, in the weather of the test."""
     from syncsvc.simulator.days import STRICT, Load  # noqa: PLC0415
-    from tests.long_day import BUSY, QUIET, STORMY, Plan  # noqa: PLC0415
+    from tests.long_day import BUSY, MONDAY, QUIET, STORMY, Plan  # noqa: PLC0415
 
     return _lived(
         Plan(
-            loads={BUSY: Load(per_day=1500), QUIET: Load(per_day=12, hours=STRICT)},
+            loads={BUSY: Load(per_day=1200), QUIET: Load(per_day=12, hours=STRICT)},
             repositories={BUSY: 40, QUIET: 6},
+            begin=MONDAY + timedelta(hours=6),
+            hours=14,
             weather=STORMY,
-            outages=((9.5, 20), (14.0, 45)),
-            rest_hours=2,
-            step=30,
+            outages=((3.5, 20), (8.0, 45)),
+            rest_hours=1,
+            step=60,
         )
     )
 
 
 def silent() -> dict[str, Any]:
     """Some hours in which two of a hundred deliveries are in no log: nobody can know of them."""
-    from dataclasses import replace  # noqa: PLC0415
-
+    from syncsvc.simulator import Weather  # noqa: PLC0415
     from syncsvc.simulator.days import STRICT, Load  # noqa: PLC0415
-    from tests.long_day import BUSY, QUIET, STORMY, Plan  # noqa: PLC0415
+    from tests.long_day import BUSY, QUIET, Plan  # noqa: PLC0415
 
     return _lived(
         Plan(
-            loads={BUSY: Load(per_day=500), QUIET: Load(per_day=12, hours=STRICT)},
-            weather=replace(STORMY, silent_loss=0.02),
+            loads={BUSY: Load(per_day=1000), QUIET: Load(per_day=12, hours=STRICT)},
+            repositories={BUSY: 40, QUIET: 6},
+            weather=Weather(silent_loss=0.02, duplicate=0.03, reorder=60),
             hours=12,
             rest_hours=1,
             step=60,
-            beat=120,
+            beat=300,
             seed=2,
         )
     )
@@ -71,19 +70,12 @@ def week() -> dict[str, Any]:
             step=60,
             beat=float("inf"),
         ),
-        _check_at_the_end_of_each_silence,
+        quiet=True,
     )
 
 
-def _check_at_the_end_of_each_silence(day: "LongDay") -> None:
-    for moment in day.upcoming():
-        day.live(moment - 1)
-        day.beat()
-        day.live(moment + 60)
-
-
-def _lived(plan: Any, live: "Callable[[LongDay], None] | None" = None) -> dict[str, Any]:
-    from tests.long_day import LongDay, long_day  # noqa: PLC0415
+def _lived(plan: Any, *, quiet: bool = False) -> dict[str, Any]:
+    from tests.long_day import long_day  # noqa: PLC0415
     from tests.support import sync  # noqa: PLC0415
 
     with connection.cursor() as cursor:
@@ -91,7 +83,7 @@ def _lived(plan: Any, live: "Callable[[LongDay], None] | None" = None) -> dict[s
     cpu, wall = time.process_time(), time.perf_counter()
     with long_day(plan) as day:
         day.begin()
-        (live or LongDay.live_through)(day)
+        (day.live_to_each_silence if quiet else day.live_through)()
         figures = day.figures() | {
             "wall_seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,

@@ -30,9 +30,9 @@ def about(figures: Figures) -> str:
         f"Simulated time, compressed into {seconds:.0f} s; webhooks and API over HTTP, PostgreSQL. "
         "*Storm*: 4 % answered with an error or timed out, 2 % throttled (half of them for good), 2 % "
         "that GitHub calls delivered and that never arrived, 3 % twice, all late by up to a minute, our "
-        "door shut for 20 and for 45 minutes; redeliveries have the same weather. There is no periodic "
-        "sync. *Quiet*: 16 happenings on a working day, none at weekends, checked at the end of every "
-        "silence."
+        "door shut for 20 and for 45 minutes; redeliveries have the same weather. *In no log*: nothing "
+        "else is lost. There is no periodic sync. *Quiet*: 16 happenings on a working day, none at "
+        "weekends, checked at the end of every silence."
     )
 
 
