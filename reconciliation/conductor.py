@@ -5,7 +5,7 @@ Every run is a reconciliation, the first one against an empty mirror. What a mod
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import psycopg
@@ -21,7 +21,7 @@ from syncsvc import connect, discovery, rechecks, scheduling
 from syncsvc.connect import Connection
 from syncsvc.github.errors import GitHubError, RateLimited
 from syncsvc.leases import Cancelled, Lease, LeaseLost
-from syncsvc.models import Installation, SyncJob
+from syncsvc.models import Installation, Recheck, SyncJob
 
 log = structlog.get_logger(__name__)
 
@@ -117,12 +117,24 @@ def _conduct(run: Run) -> None:
 
 
 def _read_account(run: Run) -> None:
-    """The list of repositories and, but in mode `reconcile`, what they hold."""
+    """The list of repositories and, but in mode `reconcile`, what they hold. What was asked to be read
+    again before is answered by that."""
     asked = [] if run.job.dry_run else rechecks.all_of(run.job.installation_id)
     read_list(run)
+    if run.is_listed:
+        _answered(run, [each for each in asked if each.github_id == rechecks.WHOLE_LIST])
     if run.job.mode == SyncJob.Mode.RECONCILE:
         return
     read_contents(run)
-    if asked and not run.has_failures:
+    named = [each for each in asked if each.github_id != rechecks.WHOLE_LIST]
+    if not run.has_failures:
+        _answered(run, named)
+    elif named:
         with run.lease.writing():
-            rechecks.done(asked)  # everything was read since they were asked for
+            rechecks.failed(named, run.context.now)
+
+
+def _answered(run: Run, asked: Sequence[Recheck]) -> None:
+    if asked:
+        with run.lease.writing():
+            rechecks.done(asked)

@@ -141,6 +141,8 @@ class _Hearing:
                 self._ask(github_id, name, "new")  # what it holds was never read for this account
             if judged.change is not None:
                 changes.append(judged.change)
+                if known is not None and "default_branch" in judged.change.after:
+                    self._ask(github_id, name, "branch")  # another history altogether
         self._apply(changes)
         for each in self._heard:
             if each.told.repository is not None:

@@ -239,6 +239,11 @@ class Run:
             )
 
     @property
+    def is_listed(self) -> bool:
+        """Whether the list of repositories was read, and was whole."""
+        return self._listed
+
+    @property
     def has_failures(self) -> bool:
         """Whether something went wrong on the way."""
         return bool(self._failures)

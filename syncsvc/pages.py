@@ -15,7 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.views.decorators.cache import never_cache
@@ -175,12 +175,19 @@ def installation(request: HttpRequest, pk: int) -> HttpResponse:
             "orders": [(name, label) for name, (label, _) in ORDERS.items()],
             "statuses": Repository.Status.choices,
             "visibilities": Repository.Visibility.choices,
-            "runs": selectors.jobs(request.user).filter(installation=pk)[:RUNS_SHOWN],
+            "runs": _runs(request, pk),
             "health": hook_health.read(
                 selectors.installations(request.user).get(pk=pk), clock.now()
             ),
         },
     )
+
+
+def _runs(request: HttpRequest, installation_id: int) -> QuerySet[SyncJob]:
+    """The last runs; those that read what webhooks named, and did, would leave no room for others."""
+    went_well = Q(mode=SyncJob.Mode.RECHECK, status=SyncJob.Status.SUCCEEDED)
+    runs = selectors.jobs(request.user).filter(installation=installation_id)
+    return runs.exclude(went_well)[:RUNS_SHOWN]
 
 
 @members_only

@@ -23,6 +23,7 @@ PERIODIC: Final[Mapping[str, int]] = {
     "reconciliation.drain_deliveries": 5,
     "syncsvc.check_gaps": 60,
     "syncsvc.discover": 600,
+    "syncsvc.prune": 86_400,
 }
 
 

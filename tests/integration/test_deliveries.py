@@ -250,6 +250,21 @@ def test_a_forced_push_drops_commits(
     assert Commit.objects.filter(repository=ours(repository), dropped_at__isnull=False).count() == 2
 
 
+@pytest.mark.spec("R5.3", "R6.3")
+def test_another_default_branch_is_another_history(
+    octo: Installation, post: Post, world: World, time: time_machine.Traveller
+) -> None:
+    repository = roomy(world, commits=3)
+    time.shift(5)
+    world.set_default_branch(repository.id, "trunk")
+    time.shift(5)
+    world.force_push(repository.id, 2, 1)
+    edited = [event for event in post.take() if event.event == "repository"]
+    post.deliver(edited)  # the push itself is lost
+    work()
+    assert_contents_equal_truth(world, octo)
+
+
 @pytest.mark.spec("R6.3")
 def test_two_changes_within_one_second_are_settled_by_reading(
     octo: Installation, post: Post, world: World, time: time_machine.Traveller

@@ -154,3 +154,21 @@ def test_a_run_over_the_whole_account_answers_what_was_asked_before(
     assert sync(octo, mode="incremental").status == "succeeded"
     assert not Recheck.objects.exists()
     assert Repository.objects.filter(installation=octo).count() > 0
+
+
+@pytest.mark.spec("R5.6", "R6.3")
+def test_a_list_that_was_read_is_not_asked_for_again_because_contents_failed(
+    octo: Installation, world: World, app_mode: Simulator
+) -> None:
+    sick = roomy(world)
+    world.open_issue(sick.id, "Unreadable")
+    name = world.full_name(sick)
+    app_mode.faults.add(
+        Fault(kind="status", status=404, path_regex="^/graphql$", times=None),
+        Fault(kind="status", status=502, path_regex=f"{name}/issues.*per_page=100", times=None),
+    )
+    ask(octo, rechecks.WHOLE_LIST, sick.id)
+    [job] = [run(pk) for pk in started()]
+    assert job.status == "partial"
+    assert Recheck.objects.get().github_id == sick.id
+    assert started() == []
