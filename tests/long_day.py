@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from threading import Thread
 from typing import Any, Final
 from unittest import mock
@@ -79,6 +80,7 @@ class LongDay:
         begin, end = self.now + 60, self.now + plan.hours * 3600
         self._moments = days(plan.seed, plan.loads, begin, end)[::-1]
         self.happened = 0
+        self._random = Random(f"catch-ups {plan.seed}")
         self._first_requests = 0
 
     # Life
@@ -153,7 +155,7 @@ class LongDay:
 
     def beat(self) -> None:
         """What beat asks for, but for the periodic syncs."""
-        watch.check()
+        watch.check(rng=self._random.random)
         deliveries.drain()
         scheduling.request_rechecks()
         scheduling.request_remembered()
@@ -200,16 +202,18 @@ class LongDay:
                 found.append(f"{attempt.event.event} {guid} {attempt.fate} {at:%H:%M:%S}: {state}")
         return found
 
-    def differences(self) -> int:
-        """Fields, and whole records with as many, in which mirror and truth do not agree."""
-        found = 0
+    def different(self) -> list[str]:
+        """Each field in which mirror and truth do not agree, in a line that says where."""
+        found = []
         for installation in Installation.objects.all():
-            found += _unequal(mirrored(installation), truth(self.world, installation))
+            ours, theirs = mirrored(installation), truth(self.world, installation)
+            found += _unequal("repository", ours, theirs)
             present = Repository.objects.filter(installation=installation, status__in=PRESENT)
             for repository in present:
                 ours = mirrored_contents(repository)
                 theirs = true_contents(self.world, repository)
-                found += sum(_unequal(ours[entity], theirs[entity]) for entity in theirs)
+                for entity, rows in theirs.items():
+                    found += _unequal(f"{repository} {entity}", ours[entity], rows)
         return found
 
     def figures(self) -> dict[str, Any]:
@@ -245,12 +249,16 @@ class LongDay:
         }
 
 
-def _unequal(ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> int:
-    return sum(
-        sum(ours.get(key, {}).get(name) != theirs.get(key, {}).get(name) for name in names)
-        for key in ours.keys() | theirs.keys()
-        for names in [ours.get(key, {}).keys() | theirs.get(key, {}).keys()]
-    )
+def _unequal(where: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> list[str]:
+    found = []
+    for key in ours.keys() | theirs.keys():
+        mine, true = ours.get(key, {}), theirs.get(key, {})
+        found += [
+            f"{where} {key}: {name} is {str(mine.get(name))[:60]}, not {str(true.get(name))[:60]}"
+            for name in mine.keys() | true.keys()
+            if mine.get(name) != true.get(name)
+        ]
+    return sorted(found)
 
 
 def _kind(attempt: Attempt) -> str:

@@ -88,11 +88,12 @@ def _lived(plan: Any, *, quiet: bool = False) -> dict[str, Any]:
             "wall_seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
             "unhealed": len(day.unhealed()),
-            "differences": day.differences(),
+            "different": day.different(),
         }
         for installation in day.installations:
             sync(installation, "cron", mode="incremental")
-        figures["differences_after_sync"] = day.differences()
+        figures["differences_after_sync"] = len(day.different())
+    figures["differences"] = len(figures["different"])
     return figures | {"peak_mb": peak_mb()}
 
 
