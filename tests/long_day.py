@@ -206,8 +206,8 @@ class LongDay:
         """Each field in which mirror and truth do not agree, in a line that says where."""
         found = []
         for installation in Installation.objects.all():
-            ours, theirs = mirrored(installation), truth(self.world, installation)
-            found += _unequal("repository", ours, theirs)
+            true = truth(self.world, installation)
+            found += _unequal("repository", mirrored(installation), true)
             present = Repository.objects.filter(installation=installation, status__in=PRESENT)
             for repository in present:
                 ours = mirrored_contents(repository)
