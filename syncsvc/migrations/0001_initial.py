@@ -9,6 +9,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
@@ -17,738 +18,314 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="EtagEntry",
+            name='EtagEntry',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("url", models.TextField()),
-                ("etag", models.TextField()),
-                ("token_fingerprint", models.CharField(max_length=64)),
-                ("rows", models.BinaryField()),
-                ("has_next", models.BooleanField()),
-                ("last_page", models.PositiveIntegerField(blank=True, null=True)),
-                ("version", models.PositiveIntegerField()),
-                ("stored_at", models.DateTimeField()),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('url', models.TextField()),
+                ('etag', models.TextField()),
+                ('token_fingerprint', models.CharField(max_length=64)),
+                ('rows', models.BinaryField()),
+                ('has_next', models.BooleanField()),
+                ('last_page', models.PositiveIntegerField(blank=True, null=True)),
+                ('version', models.PositiveIntegerField()),
+                ('stored_at', models.DateTimeField()),
             ],
             options={
-                "verbose_name_plural": "ETag entries",
+                'verbose_name_plural': 'ETag entries',
             },
         ),
         migrations.CreateModel(
-            name="Heartbeat",
+            name='Heartbeat',
             fields=[
-                ("component", models.CharField(max_length=20, primary_key=True, serialize=False)),
-                ("beaten_at", models.DateTimeField()),
+                ('component', models.CharField(max_length=20, primary_key=True, serialize=False)),
+                ('beaten_at', models.DateTimeField()),
             ],
             options={
-                "ordering": ["component"],
+                'ordering': ['component'],
             },
         ),
         migrations.CreateModel(
-            name="Installation",
+            name='Installation',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "account_id",
-                    models.BigIntegerField(help_text="GitHub's id of the account.", unique=True),
-                ),
-                (
-                    "github_id",
-                    models.BigIntegerField(
-                        help_text="GitHub's id of the installation; in token mode, of the account."
-                    ),
-                ),
-                (
-                    "mode",
-                    models.CharField(
-                        choices=[("app", "GitHub App"), ("token", "Personal access token")],
-                        max_length=8,
-                    ),
-                ),
-                ("account_login", models.CharField(max_length=255)),
-                (
-                    "account_type",
-                    models.CharField(
-                        choices=[("User", "User"), ("Organization", "Organization")], max_length=16
-                    ),
-                ),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("active", "Active"),
-                            ("suspended", "Suspended"),
-                            ("uninstalled", "Uninstalled"),
-                        ],
-                        default="active",
-                        max_length=16,
-                    ),
-                ),
-                ("repository_selection", models.CharField(default="all", max_length=16)),
-                ("permissions", models.JSONField(blank=True, default=dict)),
-                ("events", models.JSONField(blank=True, default=list)),
-                ("suspended_at", models.DateTimeField(blank=True, null=True)),
-                ("uninstalled_at", models.DateTimeField(blank=True, null=True)),
-                ("github_created_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "last_synced_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="End of the last run that read everything it set out to.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "last_listed_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="Start of the last whole listing of the repositories.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "last_error",
-                    models.TextField(blank=True, help_text="Why the last run failed, for people."),
-                ),
-                ("last_error_at", models.DateTimeField(blank=True, null=True)),
-                ("consecutive_failures", models.PositiveIntegerField(default=0)),
-                ("breaker_open_until", models.DateTimeField(blank=True, null=True)),
-                (
-                    "blocked_until",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="GitHub asked for a pause (a secondary limit) until then.",
-                        null=True,
-                    ),
-                ),
-                ("blocked_reason", models.CharField(blank=True, max_length=40)),
-                (
-                    "secondary_strikes",
-                    models.PositiveIntegerField(
-                        default=0,
-                        help_text="Secondary limits in a row for which GitHub named no time.",
-                    ),
-                ),
-                ("next_scheduled_at", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('account_id', models.BigIntegerField(help_text="GitHub's id of the account.", unique=True)),
+                ('github_id', models.BigIntegerField(help_text="GitHub's id of the installation; in token mode, of the account.")),
+                ('mode', models.CharField(choices=[('app', 'GitHub App'), ('token', 'Personal access token')], max_length=8)),
+                ('account_login', models.CharField(max_length=255)),
+                ('account_type', models.CharField(choices=[('User', 'User'), ('Organization', 'Organization')], max_length=16)),
+                ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('uninstalled', 'Uninstalled')], default='active', max_length=16)),
+                ('repository_selection', models.CharField(default='all', max_length=16)),
+                ('permissions', models.JSONField(blank=True, default=dict)),
+                ('events', models.JSONField(blank=True, default=list)),
+                ('suspended_at', models.DateTimeField(blank=True, null=True)),
+                ('uninstalled_at', models.DateTimeField(blank=True, null=True)),
+                ('github_created_at', models.DateTimeField(blank=True, null=True)),
+                ('last_synced_at', models.DateTimeField(blank=True, help_text='End of the last run that read everything it set out to.', null=True)),
+                ('last_listed_at', models.DateTimeField(blank=True, help_text='Start of the last whole listing of the repositories.', null=True)),
+                ('last_error', models.TextField(blank=True, help_text='Why the last run failed, for people.')),
+                ('last_error_at', models.DateTimeField(blank=True, null=True)),
+                ('consecutive_failures', models.PositiveIntegerField(default=0)),
+                ('breaker_open_until', models.DateTimeField(blank=True, null=True)),
+                ('blocked_until', models.DateTimeField(blank=True, help_text='GitHub asked for a pause (a secondary limit) until then.', null=True)),
+                ('blocked_reason', models.CharField(blank=True, max_length=40)),
+                ('secondary_strikes', models.PositiveIntegerField(default=0, help_text='Secondary limits in a row for which GitHub named no time.')),
+                ('next_scheduled_at', models.DateTimeField(blank=True, null=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
             ],
             options={
-                "ordering": ["account_login"],
+                'ordering': ['account_login'],
             },
         ),
         migrations.CreateModel(
-            name="Membership",
+            name='Membership',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "role",
-                    models.CharField(
-                        choices=[
-                            ("admin", "Admin"),
-                            ("operator", "Operator"),
-                            ("support", "Support"),
-                            ("member", "Member"),
-                        ],
-                        default="member",
-                        max_length=16,
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('role', models.CharField(choices=[('admin', 'Admin'), ('operator', 'Operator'), ('support', 'Support'), ('member', 'Member')], default='member', max_length=16)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "ordering": ["user_id", "installation_id"],
+                'ordering': ['user_id', 'installation_id'],
             },
         ),
         migrations.CreateModel(
-            name="RateBudget",
+            name='RateBudget',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("resource", models.CharField(max_length=40)),
-                ("limit", models.PositiveIntegerField()),
-                ("remaining", models.PositiveIntegerField()),
-                ("used", models.PositiveIntegerField(default=0)),
-                ("reset_at", models.DateTimeField()),
-                ("observed_at", models.DateTimeField()),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('resource', models.CharField(max_length=40)),
+                ('limit', models.PositiveIntegerField()),
+                ('remaining', models.PositiveIntegerField()),
+                ('used', models.PositiveIntegerField(default=0)),
+                ('reset_at', models.DateTimeField()),
+                ('observed_at', models.DateTimeField()),
             ],
             options={
-                "ordering": ["installation_id", "resource"],
+                'ordering': ['installation_id', 'resource'],
             },
         ),
         migrations.CreateModel(
-            name="Repository",
+            name='Repository',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("github_id", models.BigIntegerField(unique=True)),
-                ("node_id", models.CharField(blank=True, max_length=255)),
-                ("owner", models.CharField(max_length=255)),
-                ("owner_id", models.BigIntegerField(blank=True, null=True)),
-                ("name", models.CharField(max_length=255)),
-                (
-                    "full_name",
-                    models.GeneratedField(
-                        db_persist=True,
-                        expression=django.db.models.functions.text.Concat(
-                            models.F("owner"), models.Value("/"), models.F("name")
-                        ),
-                        output_field=models.CharField(max_length=511),
-                    ),
-                ),
-                (
-                    "name_is_current",
-                    models.BooleanField(
-                        default=True,
-                        help_text="False once another repository was seen under this name and ours under no other yet.",
-                    ),
-                ),
-                ("description", models.TextField(blank=True, null=True)),
-                (
-                    "visibility",
-                    models.CharField(
-                        choices=[
-                            ("public", "Public"),
-                            ("private", "Private"),
-                            ("internal", "Internal"),
-                        ],
-                        max_length=8,
-                    ),
-                ),
-                ("archived", models.BooleanField(default=False)),
-                ("disabled", models.BooleanField(default=False)),
-                ("fork", models.BooleanField(default=False)),
-                ("default_branch", models.CharField(blank=True, max_length=255, null=True)),
-                ("language", models.CharField(blank=True, max_length=100, null=True)),
-                (
-                    "topics",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=100),
-                        blank=True,
-                        default=list,
-                        size=None,
-                    ),
-                ),
-                ("stars", models.PositiveBigIntegerField(default=0)),
-                ("forks", models.PositiveBigIntegerField(default=0)),
-                ("open_issues", models.PositiveBigIntegerField(default=0)),
-                (
-                    "size",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="kB, as GitHub reports it."
-                    ),
-                ),
-                ("homepage", models.TextField(blank=True, null=True)),
-                ("license", models.CharField(blank=True, max_length=100, null=True)),
-                ("github_created_at", models.DateTimeField(blank=True, null=True)),
-                ("github_updated_at", models.DateTimeField(blank=True, null=True)),
-                ("pushed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("active", "Active"),
-                            ("archived", "Archived"),
-                            ("deleted", "Deleted"),
-                            ("transferred", "Transferred"),
-                            ("access_removed", "Access removed"),
-                            ("unmanaged", "Unmanaged"),
-                        ],
-                        default="active",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "automations_allowed",
-                    models.BooleanField(
-                        default=True,
-                        help_text="The operator's switch; an archived repository runs none either way.",
-                    ),
-                ),
-                (
-                    "automations_enabled",
-                    models.GeneratedField(
-                        db_persist=True,
-                        expression=models.Q(
-                            ("archived", False), ("automations_allowed", True), ("status", "active")
-                        ),
-                        output_field=models.BooleanField(),
-                    ),
-                ),
-                (
-                    "missing_since",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="First whole listing that lacked it while its fate could not be established.",
-                        null=True,
-                    ),
-                ),
-                ("last_written_at", models.DateTimeField(help_text="When this row last changed.")),
-                (
-                    "changed_by",
-                    models.CharField(
-                        blank=True, help_text="Trigger of that change.", max_length=40
-                    ),
-                ),
-                ("changed_by_job", models.UUIDField(blank=True, null=True)),
-                (
-                    "version",
-                    models.PositiveBigIntegerField(
-                        default=1,
-                        help_text="Grows with each write: a writer that read an older one lost the race.",
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('github_id', models.BigIntegerField(unique=True)),
+                ('node_id', models.CharField(blank=True, max_length=255)),
+                ('owner', models.CharField(max_length=255)),
+                ('owner_id', models.BigIntegerField(blank=True, null=True)),
+                ('name', models.CharField(max_length=255)),
+                ('full_name', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Concat(models.F('owner'), models.Value('/'), models.F('name')), output_field=models.CharField(max_length=511))),
+                ('name_is_current', models.BooleanField(default=True, help_text='False once another repository was seen under this name and ours under no other yet.')),
+                ('description', models.TextField(blank=True, null=True)),
+                ('visibility', models.CharField(choices=[('public', 'Public'), ('private', 'Private'), ('internal', 'Internal')], max_length=8)),
+                ('archived', models.BooleanField(default=False)),
+                ('disabled', models.BooleanField(default=False)),
+                ('fork', models.BooleanField(default=False)),
+                ('default_branch', models.CharField(blank=True, max_length=255, null=True)),
+                ('language', models.CharField(blank=True, max_length=100, null=True)),
+                ('topics', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
+                ('stars', models.PositiveBigIntegerField(default=0)),
+                ('forks', models.PositiveBigIntegerField(default=0)),
+                ('open_issues', models.PositiveBigIntegerField(default=0)),
+                ('size', models.PositiveBigIntegerField(default=0, help_text='kB, as GitHub reports it.')),
+                ('homepage', models.TextField(blank=True, null=True)),
+                ('license', models.CharField(blank=True, max_length=100, null=True)),
+                ('github_created_at', models.DateTimeField(blank=True, null=True)),
+                ('github_updated_at', models.DateTimeField(blank=True, null=True)),
+                ('pushed_at', models.DateTimeField(blank=True, null=True)),
+                ('status', models.CharField(choices=[('active', 'Active'), ('archived', 'Archived'), ('deleted', 'Deleted'), ('transferred', 'Transferred'), ('access_removed', 'Access removed'), ('unmanaged', 'Unmanaged')], default='active', max_length=16)),
+                ('automations_allowed', models.BooleanField(default=True, help_text="The operator's switch; an archived repository runs none either way.")),
+                ('automations_enabled', models.GeneratedField(db_persist=True, expression=models.Q(('archived', False), ('automations_allowed', True), ('status', 'active')), output_field=models.BooleanField())),
+                ('missing_since', models.DateTimeField(blank=True, help_text='First whole listing that lacked it while its fate could not be established.', null=True)),
+                ('last_written_at', models.DateTimeField(help_text='When this row last changed.')),
+                ('changed_by', models.CharField(blank=True, help_text='Trigger of that change.', max_length=40)),
+                ('changed_by_job', models.UUIDField(blank=True, null=True)),
+                ('version', models.PositiveBigIntegerField(default=1, help_text='Grows with each write: a writer that read an older one lost the race.')),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "verbose_name_plural": "repositories",
-                "ordering": ["owner", "name"],
+                'verbose_name_plural': 'repositories',
+                'ordering': ['owner', 'name'],
             },
         ),
         migrations.CreateModel(
-            name="SyncJob",
+            name='SyncJob',
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "trigger",
-                    models.CharField(
-                        choices=[
-                            ("cron", "Schedule"),
-                            ("gap", "Gap"),
-                            ("webhook", "Webhook"),
-                            ("manual", "Manual"),
-                            ("maintenance", "Maintenance"),
-                            ("backfill", "Backfill"),
-                            ("initial", "Initial"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "mode",
-                    models.CharField(
-                        choices=[
-                            ("full", "Full"),
-                            ("incremental", "Incremental"),
-                            ("repo", "One repository"),
-                            ("reconcile", "Repository list"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "repository",
-                    models.CharField(
-                        blank=True, help_text="OWNER/NAME, in mode repo.", max_length=511
-                    ),
-                ),
-                ("dry_run", models.BooleanField(default=False)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("queued", "Queued"),
-                            ("running", "Running"),
-                            ("blocked", "Blocked"),
-                            ("succeeded", "Succeeded"),
-                            ("partial", "Partly succeeded"),
-                            ("failed", "Failed"),
-                            ("cancelled", "Cancelled"),
-                            ("dead", "Dead"),
-                        ],
-                        default="queued",
-                        max_length=16,
-                    ),
-                ),
-                ("created_at", models.DateTimeField()),
-                (
-                    "run_after",
-                    models.DateTimeField(
-                        help_text="Not before this moment: retries and blocks wait."
-                    ),
-                ),
-                (
-                    "rung_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When a worker was last told of it through the broker.",
-                        null=True,
-                    ),
-                ),
-                ("started_at", models.DateTimeField(blank=True, null=True)),
-                ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("attempt", models.PositiveIntegerField(default=0)),
-                (
-                    "lease",
-                    models.UUIDField(
-                        blank=True,
-                        help_text="The running worker's token: only its holder may write.",
-                        null=True,
-                    ),
-                ),
-                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
-                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "follow_up",
-                    models.CharField(
-                        blank=True,
-                        help_text="Trigger of a request that came while this ran.",
-                        max_length=16,
-                    ),
-                ),
-                ("stage", models.CharField(blank=True, max_length=40)),
-                ("current", models.PositiveBigIntegerField(default=0)),
-                ("total", models.PositiveBigIntegerField(blank=True, null=True)),
-                ("current_item", models.CharField(blank=True, max_length=511)),
-                ("counts", models.JSONField(blank=True, default=dict)),
-                ("api", models.JSONField(blank=True, default=dict)),
-                ("phases_seconds", models.JSONField(blank=True, default=dict)),
-                ("discrepancies", models.JSONField(blank=True, default=dict)),
-                ("verification", models.JSONField(blank=True, default=dict)),
-                (
-                    "failures",
-                    models.JSONField(
-                        blank=True,
-                        default=list,
-                        help_text="What went wrong on the way: item, operation, category.",
-                    ),
-                ),
-                ("accuracy", models.FloatField(blank=True, null=True)),
-                (
-                    "plan",
-                    models.JSONField(
-                        blank=True, default=list, help_text="What a dry run would change."
-                    ),
-                ),
-                ("error", models.TextField(blank=True, help_text="A sentence for people.")),
-                ("error_category", models.CharField(blank=True, max_length=16)),
-                ("blocked_reason", models.CharField(blank=True, max_length=40)),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('trigger', models.CharField(choices=[('cron', 'Schedule'), ('gap', 'Gap'), ('webhook', 'Webhook'), ('manual', 'Manual'), ('maintenance', 'Maintenance'), ('backfill', 'Backfill'), ('initial', 'Initial')], max_length=16)),
+                ('mode', models.CharField(choices=[('full', 'Full'), ('incremental', 'Incremental'), ('repo', 'One repository'), ('reconcile', 'Repository list')], max_length=16)),
+                ('repository', models.CharField(blank=True, help_text='OWNER/NAME, in mode repo.', max_length=511)),
+                ('dry_run', models.BooleanField(default=False)),
+                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('blocked', 'Blocked'), ('succeeded', 'Succeeded'), ('partial', 'Partly succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('dead', 'Dead')], default='queued', max_length=16)),
+                ('created_at', models.DateTimeField()),
+                ('run_after', models.DateTimeField(help_text='Not before this moment: retries and blocks wait.')),
+                ('rung_at', models.DateTimeField(blank=True, help_text='When a worker was last told of it through the broker.', null=True)),
+                ('started_at', models.DateTimeField(blank=True, null=True)),
+                ('finished_at', models.DateTimeField(blank=True, null=True)),
+                ('attempt', models.PositiveIntegerField(default=0)),
+                ('lease', models.UUIDField(blank=True, help_text="The running worker's token: only its holder may write.", null=True)),
+                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
+                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
+                ('follow_up', models.CharField(blank=True, help_text='Trigger of a request that came while this ran.', max_length=16)),
+                ('stage', models.CharField(blank=True, max_length=40)),
+                ('current', models.PositiveBigIntegerField(default=0)),
+                ('total', models.PositiveBigIntegerField(blank=True, null=True)),
+                ('current_item', models.CharField(blank=True, max_length=511)),
+                ('counts', models.JSONField(blank=True, default=dict)),
+                ('api', models.JSONField(blank=True, default=dict)),
+                ('phases_seconds', models.JSONField(blank=True, default=dict)),
+                ('discrepancies', models.JSONField(blank=True, default=dict)),
+                ('verification', models.JSONField(blank=True, default=dict)),
+                ('failures', models.JSONField(blank=True, default=list, help_text='What went wrong on the way: item, operation, category.')),
+                ('accuracy', models.FloatField(blank=True, null=True)),
+                ('plan', models.JSONField(blank=True, default=list, help_text='What a dry run would change.')),
+                ('error', models.TextField(blank=True, help_text='A sentence for people.')),
+                ('error_category', models.CharField(blank=True, max_length=16)),
+                ('blocked_reason', models.CharField(blank=True, max_length=40)),
             ],
             options={
-                "ordering": ["-created_at"],
+                'ordering': ['-created_at'],
             },
         ),
         migrations.CreateModel(
-            name="InstallationToken",
+            name='InstallationToken',
             fields=[
-                (
-                    "installation",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="token",
-                        serialize=False,
-                        to="syncsvc.installation",
-                    ),
-                ),
-                ("encrypted", models.BinaryField()),
-                ("expires_at", models.DateTimeField()),
+                ('installation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='token', serialize=False, to='syncsvc.installation')),
+                ('encrypted', models.BinaryField()),
+                ('expires_at', models.DateTimeField()),
             ],
         ),
         migrations.AddIndex(
-            model_name="installation",
-            index=models.Index(
-                condition=models.Q(("status", "active")),
-                fields=["next_scheduled_at"],
-                name="installation_due",
-            ),
+            model_name='installation',
+            index=models.Index(condition=models.Q(('status', 'active')), fields=['next_scheduled_at'], name='installation_due'),
         ),
         migrations.AddConstraint(
-            model_name="installation",
-            constraint=models.UniqueConstraint(
-                fields=("mode", "github_id"), name="installation_github_id"
-            ),
+            model_name='installation',
+            constraint=models.UniqueConstraint(fields=('mode', 'github_id'), name='installation_github_id'),
         ),
         migrations.AddConstraint(
-            model_name="installation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["active", "suspended", "uninstalled"])),
-                name="installation_status_known",
-            ),
+            model_name='installation',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'suspended', 'uninstalled'])), name='installation_status_known'),
         ),
         migrations.AddConstraint(
-            model_name="installation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("mode__in", ["app", "token"])), name="installation_mode_known"
-            ),
+            model_name='installation',
+            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['app', 'token'])), name='installation_mode_known'),
         ),
         migrations.AddConstraint(
-            model_name="installation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("account_login", ""), _negated=True),
-                name="installation_has_a_login",
-            ),
+            model_name='installation',
+            constraint=models.CheckConstraint(condition=models.Q(('account_login', ''), _negated=True), name='installation_has_a_login'),
         ),
         migrations.AddField(
-            model_name="etagentry",
-            name="installation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="syncsvc.installation",
-            ),
+            model_name='etagentry',
+            name='installation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='syncsvc.installation'),
         ),
         migrations.AddField(
-            model_name="membership",
-            name="installation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="memberships",
-                to="syncsvc.installation",
-            ),
+            model_name='membership',
+            name='installation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='syncsvc.installation'),
         ),
         migrations.AddField(
-            model_name="membership",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="memberships",
-                to=settings.AUTH_USER_MODEL,
-            ),
+            model_name='membership',
+            name='user',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name="ratebudget",
-            name="installation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="budgets",
-                to="syncsvc.installation",
-            ),
+            model_name='ratebudget',
+            name='installation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='budgets', to='syncsvc.installation'),
         ),
         migrations.AddField(
-            model_name="repository",
-            name="installation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="repositories",
-                to="syncsvc.installation",
-            ),
+            model_name='repository',
+            name='installation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='repositories', to='syncsvc.installation'),
         ),
         migrations.AddField(
-            model_name="syncjob",
-            name="installation",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="jobs",
-                to="syncsvc.installation",
-            ),
+            model_name='syncjob',
+            name='installation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='syncsvc.installation'),
         ),
         migrations.AddField(
-            model_name="syncjob",
-            name="requested_by",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
+            model_name='syncjob',
+            name='requested_by',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddConstraint(
-            model_name="etagentry",
-            constraint=models.UniqueConstraint(
-                fields=("installation", "url"), name="etag_once_per_url"
-            ),
+            model_name='etagentry',
+            constraint=models.UniqueConstraint(fields=('installation', 'url'), name='etag_once_per_url'),
         ),
         migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(
-                fields=("user", "installation"), name="membership_once"
-            ),
+            model_name='membership',
+            constraint=models.UniqueConstraint(fields=('user', 'installation'), name='membership_once'),
         ),
         migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["admin", "operator", "support", "member"])),
-                name="membership_role_known",
-            ),
+            model_name='membership',
+            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['admin', 'operator', 'support', 'member'])), name='membership_role_known'),
         ),
         migrations.AddConstraint(
-            model_name="ratebudget",
-            constraint=models.UniqueConstraint(
-                fields=("installation", "resource"), name="budget_once_per_resource"
-            ),
+            model_name='ratebudget',
+            constraint=models.UniqueConstraint(fields=('installation', 'resource'), name='budget_once_per_resource'),
         ),
         migrations.AddConstraint(
-            model_name="ratebudget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("resource", ""), _negated=True),
-                name="budget_names_its_resource",
-            ),
+            model_name='ratebudget',
+            constraint=models.CheckConstraint(condition=models.Q(('resource', ''), _negated=True), name='budget_names_its_resource'),
         ),
         migrations.AddIndex(
-            model_name="repository",
-            index=models.Index(
-                fields=["installation", "status"], name="repository_by_installation"
-            ),
+            model_name='repository',
+            index=models.Index(fields=['installation', 'status'], name='repository_by_installation'),
         ),
         migrations.AddConstraint(
-            model_name="repository",
-            constraint=models.UniqueConstraint(
-                django.db.models.functions.text.Lower("owner"),
-                django.db.models.functions.text.Lower("name"),
-                condition=models.Q(
-                    ("name_is_current", True), ("status__in", ["active", "archived", "unmanaged"])
-                ),
-                name="repository_name_once",
-            ),
+            model_name='repository',
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('owner'), django.db.models.functions.text.Lower('name'), condition=models.Q(('name_is_current', True), ('status__in', ['active', 'archived', 'unmanaged'])), name='repository_name_once'),
         ),
         migrations.AddConstraint(
-            model_name="repository",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        [
-                            "active",
-                            "archived",
-                            "deleted",
-                            "transferred",
-                            "access_removed",
-                            "unmanaged",
-                        ],
-                    )
-                ),
-                name="repository_status_known",
-            ),
+            model_name='repository',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'archived', 'deleted', 'transferred', 'access_removed', 'unmanaged'])), name='repository_status_known'),
         ),
         migrations.AddConstraint(
-            model_name="repository",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("visibility__in", ["public", "private", "internal"])),
-                name="repository_visibility_known",
-            ),
+            model_name='repository',
+            constraint=models.CheckConstraint(condition=models.Q(('visibility__in', ['public', 'private', 'internal'])), name='repository_visibility_known'),
         ),
         migrations.AddConstraint(
-            model_name="repository",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("archived", True), ("status", "active"), _negated=True),
-                    models.Q(("archived", False), ("status", "archived"), _negated=True),
-                ),
-                name="repository_status_agrees_with_archived",
-            ),
+            model_name='repository',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('archived', True), ('status', 'active'), _negated=True), models.Q(('archived', False), ('status', 'archived'), _negated=True)), name='repository_status_agrees_with_archived'),
         ),
         migrations.AddConstraint(
-            model_name="repository",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("owner", ""), _negated=True), models.Q(("name", ""), _negated=True)
-                ),
-                name="repository_has_a_name",
-            ),
+            model_name='repository',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('owner', ''), _negated=True), models.Q(('name', ''), _negated=True)), name='repository_has_a_name'),
         ),
         migrations.AddIndex(
-            model_name="syncjob",
-            index=models.Index(fields=["installation", "-created_at"], name="job_by_installation"),
+            model_name='syncjob',
+            index=models.Index(fields=['installation', '-created_at'], name='job_by_installation'),
         ),
         migrations.AddIndex(
-            model_name="syncjob",
-            index=models.Index(fields=["-created_at", "id"], name="job_newest_first"),
+            model_name='syncjob',
+            index=models.Index(fields=['-created_at', 'id'], name='job_newest_first'),
         ),
         migrations.AddIndex(
-            model_name="syncjob",
-            index=models.Index(
-                condition=models.Q(("status__in", ["queued", "running", "blocked"])),
-                fields=["run_after"],
-                name="job_waiting",
-            ),
+            model_name='syncjob',
+            index=models.Index(condition=models.Q(('status__in', ['queued', 'running', 'blocked'])), fields=['run_after'], name='job_waiting'),
         ),
         migrations.AddIndex(
-            model_name="syncjob",
-            index=models.Index(
-                condition=models.Q(("follow_up", ""), _negated=True),
-                fields=["finished_at"],
-                name="job_with_follow_up",
-            ),
+            model_name='syncjob',
+            index=models.Index(condition=models.Q(('follow_up', ''), _negated=True), fields=['finished_at'], name='job_with_follow_up'),
         ),
         migrations.AddConstraint(
-            model_name="syncjob",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ["queued", "running", "blocked"])),
-                fields=("installation",),
-                name="one_active_job_per_installation",
-            ),
+            model_name='syncjob',
+            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running', 'blocked'])), fields=('installation',), name='one_active_job_per_installation'),
         ),
         migrations.AddConstraint(
-            model_name="syncjob",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        [
-                            "queued",
-                            "running",
-                            "blocked",
-                            "succeeded",
-                            "partial",
-                            "failed",
-                            "cancelled",
-                            "dead",
-                        ],
-                    )
-                ),
-                name="job_status_known",
-            ),
+            model_name='syncjob',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'blocked', 'succeeded', 'partial', 'failed', 'cancelled', 'dead'])), name='job_status_known'),
         ),
         migrations.AddConstraint(
-            model_name="syncjob",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "running"), _negated=True),
-                    models.Q(("lease__isnull", False), ("lease_expires_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="running_job_has_a_lease",
-            ),
+            model_name='syncjob',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), _negated=True), models.Q(('lease__isnull', False), ('lease_expires_at__isnull', False)), _connector='OR'), name='running_job_has_a_lease'),
         ),
         migrations.AddConstraint(
-            model_name="syncjob",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["queued", "running", "blocked"]),
-                    models.Q(("finished_at__isnull", False), ("lease__isnull", True)),
-                    _connector="OR",
-                ),
-                name="ended_job_has_an_end",
-            ),
+            model_name='syncjob',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'blocked']), models.Q(('finished_at__isnull', False), ('lease__isnull', True)), _connector='OR'), name='ended_job_has_an_end'),
         ),
         migrations.AddConstraint(
-            model_name="syncjob",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("mode", "repo"), _negated=True),
-                    models.Q(("repository", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="repo_job_names_its_repository",
-            ),
+            model_name='syncjob',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('mode', 'repo'), _negated=True), models.Q(('repository', ''), _negated=True), _connector='OR'), name='repo_job_names_its_repository'),
         ),
     ]

@@ -6,581 +6,161 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("syncsvc", "0001_initial"),
+        ('syncsvc', '0001_initial'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="syncjob",
-            name="stage_started_at",
+            model_name='syncjob',
+            name='stage_started_at',
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.CreateModel(
-            name="Commit",
+            name='Commit',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("last_written_at", models.DateTimeField(help_text="When this row last changed.")),
-                (
-                    "changed_by",
-                    models.CharField(
-                        blank=True, help_text="Trigger of that change.", max_length=40
-                    ),
-                ),
-                ("changed_by_job", models.UUIDField(blank=True, null=True)),
-                ("sha", models.CharField(max_length=64)),
-                ("author_login", models.CharField(blank=True, max_length=255, null=True)),
-                ("author_name", models.TextField(blank=True)),
-                ("author_email", models.TextField(blank=True, null=True)),
-                (
-                    "contributor",
-                    models.TextField(
-                        help_text="Whom to count as its author: account, else address, else name (R5.4)."
-                    ),
-                ),
-                ("authored_at", models.DateTimeField()),
-                ("committed_at", models.DateTimeField()),
-                ("message", models.TextField(blank=True)),
-                (
-                    "dropped_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When it was found gone from the branch: a forced push.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "repository",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="commits",
-                        to="syncsvc.repository",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('last_written_at', models.DateTimeField(help_text='When this row last changed.')),
+                ('changed_by', models.CharField(blank=True, help_text='Trigger of that change.', max_length=40)),
+                ('changed_by_job', models.UUIDField(blank=True, null=True)),
+                ('sha', models.CharField(max_length=64)),
+                ('author_login', models.CharField(blank=True, max_length=255, null=True)),
+                ('author_name', models.TextField(blank=True)),
+                ('author_email', models.TextField(blank=True, null=True)),
+                ('contributor', models.TextField(help_text='Whom to count as its author: account, else address, else name (R5.4).')),
+                ('authored_at', models.DateTimeField()),
+                ('committed_at', models.DateTimeField()),
+                ('message', models.TextField(blank=True)),
+                ('dropped_at', models.DateTimeField(blank=True, help_text='When it was found gone from the branch: a forced push.', null=True)),
+                ('repository', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='commits', to='syncsvc.repository')),
             ],
             options={
-                "ordering": ["-committed_at", "-id"],
-                "indexes": [
-                    models.Index(fields=["-committed_at", "-id"], name="commit_newest"),
-                    models.Index(
-                        condition=models.Q(("dropped_at__isnull", True)),
-                        fields=["repository", "-committed_at"],
-                        name="commit_by_repository",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("repository", "sha"), name="commit_once"),
-                    models.CheckConstraint(
-                        condition=models.Q(("sha__regex", "^[0-9a-f]{40}([0-9a-f]{24})?$")),
-                        name="commit_sha_is_one",
-                    ),
-                ],
+                'ordering': ['-committed_at', '-id'],
+                'indexes': [models.Index(fields=['-committed_at', '-id'], name='commit_newest'), models.Index(condition=models.Q(('dropped_at__isnull', True)), fields=['repository', '-committed_at'], name='commit_by_repository')],
+                'constraints': [models.UniqueConstraint(fields=('repository', 'sha'), name='commit_once'), models.CheckConstraint(condition=models.Q(('sha__regex', '^[0-9a-f]{40}([0-9a-f]{24})?$')), name='commit_sha_is_one')],
             },
         ),
         migrations.CreateModel(
-            name="ContentList",
+            name='ContentList',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "entity",
-                    models.CharField(
-                        choices=[
-                            ("issues", "Issues"),
-                            ("pull_requests", "Pull requests"),
-                            ("commits", "Commits"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "count",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        help_text="How many GitHub has; none before the first reading.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "mirrored",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="How many the mirror held after the last reading."
-                    ),
-                ),
-                (
-                    "unreadable",
-                    models.IntegerField(
-                        default=0,
-                        help_text="How many more GitHub counts than a reading of the whole list gave.",
-                    ),
-                ),
-                (
-                    "latest_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="GitHub's time of the newest change in the list.",
-                        null=True,
-                    ),
-                ),
-                ("head_sha", models.CharField(blank=True, max_length=64, null=True)),
-                (
-                    "item_limit",
-                    models.PositiveIntegerField(
-                        default=0, help_text="How many commits were asked for at most; 0 is all."
-                    ),
-                ),
-                (
-                    "read_at",
-                    models.DateTimeField(
-                        blank=True, help_text="Start of the last reading.", null=True
-                    ),
-                ),
-                (
-                    "whole_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="Start of the last reading of the whole list.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "failures",
-                    models.PositiveIntegerField(default=0, help_text="Failed readings in a row."),
-                ),
-                ("failed_at", models.DateTimeField(blank=True, null=True)),
-                ("retry_at", models.DateTimeField(blank=True, null=True)),
-                ("error_category", models.CharField(blank=True, max_length=16)),
-                ("error", models.TextField(blank=True, help_text="A sentence for people.")),
-                (
-                    "repository",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="lists",
-                        to="syncsvc.repository",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('entity', models.CharField(choices=[('issues', 'Issues'), ('pull_requests', 'Pull requests'), ('commits', 'Commits')], max_length=16)),
+                ('count', models.PositiveBigIntegerField(blank=True, help_text='How many GitHub has; none before the first reading.', null=True)),
+                ('mirrored', models.PositiveBigIntegerField(default=0, help_text='How many the mirror held after the last reading.')),
+                ('unreadable', models.IntegerField(default=0, help_text='How many more GitHub counts than a reading of the whole list gave.')),
+                ('latest_at', models.DateTimeField(blank=True, help_text="GitHub's time of the newest change in the list.", null=True)),
+                ('head_sha', models.CharField(blank=True, max_length=64, null=True)),
+                ('item_limit', models.PositiveIntegerField(default=0, help_text='How many commits were asked for at most; 0 is all.')),
+                ('read_at', models.DateTimeField(blank=True, help_text='Start of the last reading.', null=True)),
+                ('whole_at', models.DateTimeField(blank=True, help_text='Start of the last reading of the whole list.', null=True)),
+                ('failures', models.PositiveIntegerField(default=0, help_text='Failed readings in a row.')),
+                ('failed_at', models.DateTimeField(blank=True, null=True)),
+                ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ('error_category', models.CharField(blank=True, max_length=16)),
+                ('error', models.TextField(blank=True, help_text='A sentence for people.')),
+                ('repository', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='lists', to='syncsvc.repository')),
             ],
             options={
-                "ordering": ["repository_id", "entity"],
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("retry_at__isnull", False)),
-                        fields=["retry_at"],
-                        name="content_list_retry",
-                    )
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("repository", "entity"), name="content_list_once"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("entity__in", ["issues", "pull_requests", "commits"])),
-                        name="content_list_entity_known",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(
-                                ("failed_at__isnull", True),
-                                ("failures", 0),
-                                ("retry_at__isnull", True),
-                            ),
-                            models.Q(
-                                ("failed_at__isnull", False),
-                                ("failures__gt", 0),
-                                ("retry_at__isnull", False),
-                            ),
-                            _connector="OR",
-                        ),
-                        name="content_list_failure_has_a_time",
-                    ),
-                ],
+                'ordering': ['repository_id', 'entity'],
+                'indexes': [models.Index(condition=models.Q(('retry_at__isnull', False)), fields=['retry_at'], name='content_list_retry')],
+                'constraints': [models.UniqueConstraint(fields=('repository', 'entity'), name='content_list_once'), models.CheckConstraint(condition=models.Q(('entity__in', ['issues', 'pull_requests', 'commits'])), name='content_list_entity_known'), models.CheckConstraint(condition=models.Q(models.Q(('failed_at__isnull', True), ('failures', 0), ('retry_at__isnull', True)), models.Q(('failed_at__isnull', False), ('failures__gt', 0), ('retry_at__isnull', False)), _connector='OR'), name='content_list_failure_has_a_time')],
             },
         ),
         migrations.CreateModel(
-            name="Issue",
+            name='Issue',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("last_written_at", models.DateTimeField(help_text="When this row last changed.")),
-                (
-                    "changed_by",
-                    models.CharField(
-                        blank=True, help_text="Trigger of that change.", max_length=40
-                    ),
-                ),
-                ("changed_by_job", models.UUIDField(blank=True, null=True)),
-                ("github_id", models.BigIntegerField(unique=True)),
-                ("node_id", models.CharField(blank=True, max_length=255)),
-                ("number", models.PositiveIntegerField()),
-                ("title", models.TextField()),
-                ("body", models.TextField(blank=True, null=True)),
-                (
-                    "author",
-                    models.CharField(
-                        blank=True,
-                        help_text="Login; none once the account is deleted.",
-                        max_length=255,
-                        null=True,
-                    ),
-                ),
-                (
-                    "assignees",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=255),
-                        blank=True,
-                        default=list,
-                        size=None,
-                    ),
-                ),
-                (
-                    "labels",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.TextField(), blank=True, default=list, size=None
-                    ),
-                ),
-                ("github_created_at", models.DateTimeField()),
-                ("github_updated_at", models.DateTimeField()),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "removed_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When GitHub was found not to have it any more.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "removal",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("deleted", "Deleted"),
-                            ("transferred", "Transferred"),
-                            ("replaced", "Replaced"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("github_state", models.CharField(max_length=8)),
-                ("state_reason", models.CharField(blank=True, max_length=30, null=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("in_progress", "In progress"),
-                            ("closed", "Closed"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "severity",
-                    models.CharField(
-                        choices=[
-                            ("critical", "Critical"),
-                            ("high", "High"),
-                            ("medium", "Medium"),
-                            ("low", "Low"),
-                        ],
-                        max_length=8,
-                    ),
-                ),
-                (
-                    "due_at",
-                    models.DateTimeField(
-                        help_text="When the time that its severity allows is over."
-                    ),
-                ),
-                ("is_blocker", models.BooleanField(default=False)),
-                (
-                    "priority_base",
-                    models.SmallIntegerField(
-                        help_text="Priority score without its age and before it is held between 0 and 100."
-                    ),
-                ),
-                (
-                    "repository",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="issues",
-                        to="syncsvc.repository",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('last_written_at', models.DateTimeField(help_text='When this row last changed.')),
+                ('changed_by', models.CharField(blank=True, help_text='Trigger of that change.', max_length=40)),
+                ('changed_by_job', models.UUIDField(blank=True, null=True)),
+                ('github_id', models.BigIntegerField(unique=True)),
+                ('node_id', models.CharField(blank=True, max_length=255)),
+                ('number', models.PositiveIntegerField()),
+                ('title', models.TextField()),
+                ('body', models.TextField(blank=True, null=True)),
+                ('author', models.CharField(blank=True, help_text='Login; none once the account is deleted.', max_length=255, null=True)),
+                ('assignees', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, size=None)),
+                ('labels', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list, size=None)),
+                ('github_created_at', models.DateTimeField()),
+                ('github_updated_at', models.DateTimeField()),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
+                ('removed_at', models.DateTimeField(blank=True, help_text='When GitHub was found not to have it any more.', null=True)),
+                ('removal', models.CharField(blank=True, choices=[('deleted', 'Deleted'), ('transferred', 'Transferred'), ('replaced', 'Replaced')], max_length=16)),
+                ('github_state', models.CharField(max_length=8)),
+                ('state_reason', models.CharField(blank=True, max_length=30, null=True)),
+                ('state', models.CharField(choices=[('pending', 'Pending'), ('in_progress', 'In progress'), ('closed', 'Closed')], max_length=16)),
+                ('severity', models.CharField(choices=[('critical', 'Critical'), ('high', 'High'), ('medium', 'Medium'), ('low', 'Low')], max_length=8)),
+                ('due_at', models.DateTimeField(help_text='When the time that its severity allows is over.')),
+                ('is_blocker', models.BooleanField(default=False)),
+                ('priority_base', models.SmallIntegerField(help_text='Priority score without its age and before it is held between 0 and 100.')),
+                ('repository', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='issues', to='syncsvc.repository')),
             ],
             options={
-                "ordering": ["-github_updated_at", "-id"],
-                "indexes": [
-                    models.Index(fields=["-github_updated_at", "-id"], name="issue_newest"),
-                    models.Index(
-                        fields=["repository", "-github_updated_at"], name="issue_by_repository"
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        condition=models.Q(("removed_at__isnull", True)),
-                        fields=("repository", "number"),
-                        name="issue_number_once",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("github_id__gt", 0), ("number__gt", 0)),
-                        name="issue_ids_positive",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("github_state", "closed"), ("state", "closed")),
-                            models.Q(
-                                ("github_state", "open"), ("state__in", ["pending", "in_progress"])
-                            ),
-                            _connector="OR",
-                        ),
-                        name="issue_states_agree",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("severity__in", ["critical", "high", "medium", "low"])),
-                        name="issue_severity_known",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("removal", ""), ("removed_at__isnull", True)),
-                            models.Q(
-                                ("removal__in", ["deleted", "transferred", "replaced"]),
-                                ("removed_at__isnull", False),
-                            ),
-                            _connector="OR",
-                        ),
-                        name="issue_removal_has_a_reason",
-                    ),
-                ],
+                'ordering': ['-github_updated_at', '-id'],
+                'indexes': [models.Index(fields=['-github_updated_at', '-id'], name='issue_newest'), models.Index(fields=['repository', '-github_updated_at'], name='issue_by_repository')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('repository', 'number'), name='issue_number_once'), models.CheckConstraint(condition=models.Q(('github_id__gt', 0), ('number__gt', 0)), name='issue_ids_positive'), models.CheckConstraint(condition=models.Q(models.Q(('github_state', 'closed'), ('state', 'closed')), models.Q(('github_state', 'open'), ('state__in', ['pending', 'in_progress'])), _connector='OR'), name='issue_states_agree'), models.CheckConstraint(condition=models.Q(('severity__in', ['critical', 'high', 'medium', 'low'])), name='issue_severity_known'), models.CheckConstraint(condition=models.Q(models.Q(('removal', ''), ('removed_at__isnull', True)), models.Q(('removal__in', ['deleted', 'transferred', 'replaced']), ('removed_at__isnull', False)), _connector='OR'), name='issue_removal_has_a_reason')],
             },
         ),
         migrations.CreateModel(
-            name="PullRequest",
+            name='PullRequest',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("last_written_at", models.DateTimeField(help_text="When this row last changed.")),
-                (
-                    "changed_by",
-                    models.CharField(
-                        blank=True, help_text="Trigger of that change.", max_length=40
-                    ),
-                ),
-                ("changed_by_job", models.UUIDField(blank=True, null=True)),
-                ("github_id", models.BigIntegerField(unique=True)),
-                ("node_id", models.CharField(blank=True, max_length=255)),
-                ("number", models.PositiveIntegerField()),
-                ("title", models.TextField()),
-                ("body", models.TextField(blank=True, null=True)),
-                (
-                    "author",
-                    models.CharField(
-                        blank=True,
-                        help_text="Login; none once the account is deleted.",
-                        max_length=255,
-                        null=True,
-                    ),
-                ),
-                (
-                    "assignees",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=255),
-                        blank=True,
-                        default=list,
-                        size=None,
-                    ),
-                ),
-                (
-                    "labels",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.TextField(), blank=True, default=list, size=None
-                    ),
-                ),
-                ("github_created_at", models.DateTimeField()),
-                ("github_updated_at", models.DateTimeField()),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "removed_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When GitHub was found not to have it any more.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "removal",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("deleted", "Deleted"),
-                            ("transferred", "Transferred"),
-                            ("replaced", "Replaced"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("open", "Open"), ("closed", "Closed")], max_length=8
-                    ),
-                ),
-                ("draft", models.BooleanField(default=False)),
-                ("merged", models.BooleanField(default=False)),
-                ("merged_at", models.DateTimeField(blank=True, null=True)),
-                ("base_ref", models.TextField()),
-                ("head_ref", models.TextField()),
-                ("head_sha", models.CharField(max_length=64)),
-                ("merge_commit_sha", models.CharField(blank=True, max_length=64, null=True)),
-                (
-                    "repository",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="pull_requests",
-                        to="syncsvc.repository",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('last_written_at', models.DateTimeField(help_text='When this row last changed.')),
+                ('changed_by', models.CharField(blank=True, help_text='Trigger of that change.', max_length=40)),
+                ('changed_by_job', models.UUIDField(blank=True, null=True)),
+                ('github_id', models.BigIntegerField(unique=True)),
+                ('node_id', models.CharField(blank=True, max_length=255)),
+                ('number', models.PositiveIntegerField()),
+                ('title', models.TextField()),
+                ('body', models.TextField(blank=True, null=True)),
+                ('author', models.CharField(blank=True, help_text='Login; none once the account is deleted.', max_length=255, null=True)),
+                ('assignees', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), blank=True, default=list, size=None)),
+                ('labels', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list, size=None)),
+                ('github_created_at', models.DateTimeField()),
+                ('github_updated_at', models.DateTimeField()),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
+                ('removed_at', models.DateTimeField(blank=True, help_text='When GitHub was found not to have it any more.', null=True)),
+                ('removal', models.CharField(blank=True, choices=[('deleted', 'Deleted'), ('transferred', 'Transferred'), ('replaced', 'Replaced')], max_length=16)),
+                ('state', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], max_length=8)),
+                ('draft', models.BooleanField(default=False)),
+                ('merged', models.BooleanField(default=False)),
+                ('merged_at', models.DateTimeField(blank=True, null=True)),
+                ('base_ref', models.TextField()),
+                ('head_ref', models.TextField()),
+                ('head_sha', models.CharField(max_length=64)),
+                ('merge_commit_sha', models.CharField(blank=True, max_length=64, null=True)),
+                ('repository', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='pull_requests', to='syncsvc.repository')),
             ],
             options={
-                "ordering": ["-github_updated_at", "-id"],
-                "indexes": [
-                    models.Index(fields=["-github_updated_at", "-id"], name="pull_request_newest"),
-                    models.Index(
-                        fields=["repository", "-github_updated_at"],
-                        name="pull_request_by_repository",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        condition=models.Q(("removed_at__isnull", True)),
-                        fields=("repository", "number"),
-                        name="pull_request_number_once",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("github_id__gt", 0), ("number__gt", 0)),
-                        name="pull_request_ids_positive",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("state", "closed"),
-                            models.Q(("merged", False), ("state", "open")),
-                            _connector="OR",
-                        ),
-                        name="pull_request_states_agree",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("head_sha__regex", "^[0-9a-f]{40}([0-9a-f]{24})?$")),
-                        name="pull_request_head_is_a_sha",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("removal", ""), ("removed_at__isnull", True)),
-                            models.Q(
-                                ("removal__in", ["deleted", "transferred", "replaced"]),
-                                ("removed_at__isnull", False),
-                            ),
-                            _connector="OR",
-                        ),
-                        name="pull_request_removal_has_a_reason",
-                    ),
-                ],
+                'ordering': ['-github_updated_at', '-id'],
+                'indexes': [models.Index(fields=['-github_updated_at', '-id'], name='pull_request_newest'), models.Index(fields=['repository', '-github_updated_at'], name='pull_request_by_repository')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('repository', 'number'), name='pull_request_number_once'), models.CheckConstraint(condition=models.Q(('github_id__gt', 0), ('number__gt', 0)), name='pull_request_ids_positive'), models.CheckConstraint(condition=models.Q(('state', 'closed'), models.Q(('merged', False), ('state', 'open')), _connector='OR'), name='pull_request_states_agree'), models.CheckConstraint(condition=models.Q(('head_sha__regex', '^[0-9a-f]{40}([0-9a-f]{24})?$')), name='pull_request_head_is_a_sha'), models.CheckConstraint(condition=models.Q(models.Q(('removal', ''), ('removed_at__isnull', True)), models.Q(('removal__in', ['deleted', 'transferred', 'replaced']), ('removed_at__isnull', False)), _connector='OR'), name='pull_request_removal_has_a_reason')],
             },
         ),
         migrations.CreateModel(
-            name="RepositoryMetric",
+            name='RepositoryMetric',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("date", models.DateField()),
-                (
-                    "commits",
-                    models.PositiveBigIntegerField(help_text="Commits of the default branch."),
-                ),
-                (
-                    "contributors",
-                    models.PositiveIntegerField(
-                        help_text="Distinct authors of the mirrored commits: an estimate, people use many names."
-                    ),
-                ),
-                (
-                    "lines_of_code",
-                    models.PositiveBigIntegerField(
-                        help_text="An estimate from the sizes of the languages: GitHub counts bytes."
-                    ),
-                ),
-                (
-                    "languages",
-                    models.JSONField(blank=True, default=dict, help_text="Bytes by language."),
-                ),
-                (
-                    "tech_stack",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.TextField(), blank=True, default=list, size=None
-                    ),
-                ),
-                ("health_score", models.PositiveSmallIntegerField()),
-                (
-                    "open_issues",
-                    models.PositiveIntegerField(help_text="Open issues, without pull requests."),
-                ),
-                ("stars", models.PositiveBigIntegerField()),
-                ("has_ci", models.BooleanField(blank=True, null=True)),
-                ("has_tests", models.BooleanField(blank=True, null=True)),
-                ("last_commit_at", models.DateTimeField(blank=True, null=True)),
-                ("last_written_at", models.DateTimeField()),
-                (
-                    "repository",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="metrics",
-                        to="syncsvc.repository",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('date', models.DateField()),
+                ('commits', models.PositiveBigIntegerField(help_text='Commits of the default branch.')),
+                ('contributors', models.PositiveIntegerField(help_text='Distinct authors of the mirrored commits: an estimate, people use many names.')),
+                ('lines_of_code', models.PositiveBigIntegerField(help_text='An estimate from the sizes of the languages: GitHub counts bytes.')),
+                ('languages', models.JSONField(blank=True, default=dict, help_text='Bytes by language.')),
+                ('tech_stack', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list, size=None)),
+                ('health_score', models.PositiveSmallIntegerField()),
+                ('open_issues', models.PositiveIntegerField(help_text='Open issues, without pull requests.')),
+                ('stars', models.PositiveBigIntegerField()),
+                ('has_ci', models.BooleanField(blank=True, null=True)),
+                ('has_tests', models.BooleanField(blank=True, null=True)),
+                ('last_commit_at', models.DateTimeField(blank=True, null=True)),
+                ('last_written_at', models.DateTimeField()),
+                ('repository', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='metrics', to='syncsvc.repository')),
             ],
             options={
-                "ordering": ["-date", "repository_id"],
-                "indexes": [
-                    models.Index(
-                        models.OrderBy(models.F("date"), descending=True),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="metric_newest",
-                    )
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("repository", "date"), name="metric_once_a_day"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("health_score__gte", 0), ("health_score__lte", 100)),
-                        name="metric_score_in_range",
-                    ),
-                ],
+                'ordering': ['-date', 'repository_id'],
+                'indexes': [models.Index(models.OrderBy(models.F('date'), descending=True), models.OrderBy(models.F('id'), descending=True), name='metric_newest')],
+                'constraints': [models.UniqueConstraint(fields=('repository', 'date'), name='metric_once_a_day'), models.CheckConstraint(condition=models.Q(('health_score__gte', 0), ('health_score__lte', 100)), name='metric_score_in_range')],
             },
         ),
     ]

@@ -5,705 +5,237 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("syncsvc", "0002_contents"),
+        ('syncsvc', '0002_contents'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="WebhookState",
+            name='WebhookState',
             fields=[
-                (
-                    "installation",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="webhooks",
-                        serialize=False,
-                        to="syncsvc.installation",
-                    ),
-                ),
-                ("last_delivery_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "last_seen_delivery_id",
-                    models.BigIntegerField(
-                        blank=True,
-                        help_text="Newest delivery of this account in GitHub's log.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "consecutive_failures",
-                    models.PositiveIntegerField(
-                        default=0,
-                        help_text="Deliveries in a row that GitHub could not deliver, by its log.",
-                    ),
-                ),
-                (
-                    "rhythm",
-                    models.JSONField(
-                        blank=True,
-                        default=list,
-                        help_text="Share of minutes with deliveries, for each hour of the week.",
-                    ),
-                ),
-                (
-                    "rhythm_at",
-                    models.DateTimeField(
-                        blank=True, help_text="When that was worked out.", null=True
-                    ),
-                ),
-                (
-                    "longest_quiet",
-                    models.FloatField(
-                        default=0.0,
-                        help_text="The most surprising silence so far that was none of our losses.",
-                    ),
-                ),
+                ('installation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='webhooks', serialize=False, to='syncsvc.installation')),
+                ('last_delivery_at', models.DateTimeField(blank=True, null=True)),
+                ('last_seen_delivery_id', models.BigIntegerField(blank=True, help_text="Newest delivery of this account in GitHub's log.", null=True)),
+                ('consecutive_failures', models.PositiveIntegerField(default=0, help_text='Deliveries in a row that GitHub could not deliver, by its log.')),
+                ('rhythm', models.JSONField(blank=True, default=list, help_text='Share of minutes with deliveries, for each hour of the week.')),
+                ('rhythm_at', models.DateTimeField(blank=True, help_text='When that was worked out.', null=True)),
+                ('longest_quiet', models.FloatField(default=0.0, help_text='The most surprising silence so far that was none of our losses.')),
             ],
         ),
         migrations.AddField(
-            model_name="installation",
-            name="github_updated_at",
+            model_name='installation',
+            name='github_updated_at',
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name="repository",
-            name="told_at",
-            field=models.DateTimeField(
-                blank=True,
-                help_text="GitHub's time of the newest webhook that told what this row says.",
-                null=True,
-            ),
+            model_name='repository',
+            name='told_at',
+            field=models.DateTimeField(blank=True, help_text="GitHub's time of the newest webhook that told what this row says.", null=True),
         ),
         migrations.AddField(
-            model_name="repository",
-            name="read_at",
-            field=models.DateTimeField(
-                blank=True, help_text="When it was last asked for by itself.", null=True
-            ),
+            model_name='repository',
+            name='read_at',
+            field=models.DateTimeField(blank=True, help_text='When it was last asked for by itself.', null=True),
         ),
         migrations.AlterField(
-            model_name="syncjob",
-            name="mode",
-            field=models.CharField(
-                choices=[
-                    ("full", "Full"),
-                    ("incremental", "Incremental"),
-                    ("repo", "One repository"),
-                    ("reconcile", "Repository list"),
-                    ("recheck", "Named repositories"),
-                ],
-                max_length=16,
-            ),
+            model_name='syncjob',
+            name='mode',
+            field=models.CharField(choices=[('full', 'Full'), ('incremental', 'Incremental'), ('repo', 'One repository'), ('reconcile', 'Repository list'), ('recheck', 'Named repositories')], max_length=16),
         ),
         migrations.CreateModel(
-            name="Gap",
+            name='Gap',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "reason",
-                    models.CharField(
-                        choices=[
-                            ("silence", "Silence"),
-                            ("failed_deliveries", "Failed deliveries"),
-                            ("redelivery_exhausted", "Redelivery in vain"),
-                            ("missing_deliveries", "Deliveries that never arrived"),
-                        ],
-                        max_length=24,
-                    ),
-                ),
-                (
-                    "step",
-                    models.CharField(
-                        choices=[
-                            ("open", "Found"),
-                            ("redelivering", "Waiting for redeliveries"),
-                            ("catching_up", "Reading what was missed"),
-                            ("closed", "Closed"),
-                        ],
-                        default="open",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "began_at",
-                    models.DateTimeField(
-                        help_text="First delivery that was missed, or the last that was not."
-                    ),
-                ),
-                (
-                    "ended_at",
-                    models.DateTimeField(help_text="Last moment that is known to belong to it."),
-                ),
-                ("opened_at", models.DateTimeField(help_text="When we found it.")),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
-                ("next_step_at", models.DateTimeField(help_text="Not before this moment.")),
-                (
-                    "attempts",
-                    models.PositiveSmallIntegerField(
-                        default=0, help_text="Catch-ups asked for so far."
-                    ),
-                ),
-                ("evidence", models.JSONField(blank=True, default=dict)),
-                (
-                    "timeline",
-                    models.JSONField(
-                        blank=True, default=list, help_text="What was done, and when."
-                    ),
-                ),
-                (
-                    "missed",
-                    models.PositiveIntegerField(
-                        default=0, help_text="Deliveries that were missed."
-                    ),
-                ),
-                ("healed_by", models.CharField(blank=True, max_length=24)),
-                ("seconds_to_detect", models.FloatField(blank=True, null=True)),
-                ("seconds_to_repair", models.FloatField(blank=True, null=True)),
-                (
-                    "installation",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="gaps",
-                        to="syncsvc.installation",
-                    ),
-                ),
-                (
-                    "job",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="The catch-up.",
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to="syncsvc.syncjob",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('reason', models.CharField(choices=[('silence', 'Silence'), ('failed_deliveries', 'Failed deliveries'), ('redelivery_exhausted', 'Redelivery in vain'), ('missing_deliveries', 'Deliveries that never arrived')], max_length=24)),
+                ('step', models.CharField(choices=[('open', 'Found'), ('redelivering', 'Waiting for redeliveries'), ('catching_up', 'Reading what was missed'), ('closed', 'Closed')], default='open', max_length=16)),
+                ('began_at', models.DateTimeField(help_text='First delivery that was missed, or the last that was not.')),
+                ('ended_at', models.DateTimeField(help_text='Last moment that is known to belong to it.')),
+                ('opened_at', models.DateTimeField(help_text='When we found it.')),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
+                ('next_step_at', models.DateTimeField(help_text='Not before this moment.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Catch-ups asked for so far.')),
+                ('evidence', models.JSONField(blank=True, default=dict)),
+                ('timeline', models.JSONField(blank=True, default=list, help_text='What was done, and when.')),
+                ('missed', models.PositiveIntegerField(default=0, help_text='Deliveries that were missed.')),
+                ('healed_by', models.CharField(blank=True, max_length=24)),
+                ('seconds_to_detect', models.FloatField(blank=True, null=True)),
+                ('seconds_to_repair', models.FloatField(blank=True, null=True)),
+                ('installation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gaps', to='syncsvc.installation')),
+                ('job', models.ForeignKey(blank=True, help_text='The catch-up.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='syncsvc.syncjob')),
             ],
             options={
-                "ordering": ["-opened_at", "-id"],
+                'ordering': ['-opened_at', '-id'],
             },
         ),
         migrations.CreateModel(
-            name="Hook",
+            name='Hook',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "target_type",
-                    models.CharField(
-                        choices=[
-                            ("integration", "GitHub App"),
-                            ("organization", "Organization"),
-                            ("repository", "Repository"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "target_id",
-                    models.BigIntegerField(
-                        help_text="GitHub's id of the App, organization, repository."
-                    ),
-                ),
-                ("github_id", models.BigIntegerField(default=0)),
-                (
-                    "active",
-                    models.BooleanField(
-                        default=True, help_text="Whether GitHub says that it is switched on."
-                    ),
-                ),
-                (
-                    "newest_id",
-                    models.BigIntegerField(
-                        blank=True,
-                        help_text="Newest delivery of GitHub's log that was read.",
-                        null=True,
-                    ),
-                ),
-                ("newest_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "resume_cursor",
-                    models.TextField(
-                        blank=True,
-                        help_text="Where a long reading that began at the newest goes on next time.",
-                    ),
-                ),
-                (
-                    "resume_newest_id",
-                    models.BigIntegerField(
-                        blank=True,
-                        help_text="Newest delivery of that reading, once it is whole.",
-                        null=True,
-                    ),
-                ),
-                ("resume_newest_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "read_at",
-                    models.DateTimeField(
-                        blank=True, help_text="Last reading of the whole news.", null=True
-                    ),
-                ),
-                ("retry_at", models.DateTimeField(blank=True, null=True)),
-                ("failures", models.PositiveIntegerField(default=0)),
-                (
-                    "error",
-                    models.TextField(
-                        blank=True, help_text="Why the log could not be read, for people."
-                    ),
-                ),
-                (
-                    "seen",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="Deliveries that the log named so far."
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "installation",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="The account that it belongs to; none for the App's, which serves them all.",
-                        null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="hooks",
-                        to="syncsvc.installation",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('target_type', models.CharField(choices=[('integration', 'GitHub App'), ('organization', 'Organization'), ('repository', 'Repository')], max_length=16)),
+                ('target_id', models.BigIntegerField(help_text="GitHub's id of the App, organization, repository.")),
+                ('github_id', models.BigIntegerField(default=0)),
+                ('active', models.BooleanField(default=True, help_text='Whether GitHub says that it is switched on.')),
+                ('newest_id', models.BigIntegerField(blank=True, help_text="Newest delivery of GitHub's log that was read.", null=True)),
+                ('newest_at', models.DateTimeField(blank=True, null=True)),
+                ('resume_cursor', models.TextField(blank=True, help_text='Where a long reading that began at the newest goes on next time.')),
+                ('resume_newest_id', models.BigIntegerField(blank=True, help_text='Newest delivery of that reading, once it is whole.', null=True)),
+                ('resume_newest_at', models.DateTimeField(blank=True, null=True)),
+                ('read_at', models.DateTimeField(blank=True, help_text='Last reading of the whole news.', null=True)),
+                ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ('failures', models.PositiveIntegerField(default=0)),
+                ('error', models.TextField(blank=True, help_text='Why the log could not be read, for people.')),
+                ('seen', models.PositiveBigIntegerField(default=0, help_text='Deliveries that the log named so far.')),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('installation', models.ForeignKey(blank=True, help_text="The account that it belongs to; none for the App's, which serves them all.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='hooks', to='syncsvc.installation')),
             ],
             options={
-                "ordering": ["target_type", "target_id", "github_id"],
+                'ordering': ['target_type', 'target_id', 'github_id'],
             },
         ),
         migrations.CreateModel(
-            name="MissedDelivery",
+            name='MissedDelivery',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("guid", models.CharField(max_length=64)),
-                ("event", models.CharField(max_length=64)),
-                ("action", models.CharField(blank=True, max_length=64)),
-                ("repository_github_id", models.BigIntegerField(blank=True, null=True)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("failed", "Answered with an error"),
-                            ("timed_out", "Timed out"),
-                            ("throttled", "Throttled"),
-                            ("lost", "Delivered by GitHub's word, and never seen here"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("status_code", models.PositiveIntegerField(default=0)),
-                ("status_text", models.CharField(blank=True, max_length=100)),
-                ("first_at", models.DateTimeField(help_text="GitHub's time of the first attempt.")),
-                (
-                    "latest_id",
-                    models.BigIntegerField(
-                        help_text="GitHub's id of the newest attempt, to redeliver it by."
-                    ),
-                ),
-                ("latest_at", models.DateTimeField()),
-                (
-                    "attempts",
-                    models.PositiveIntegerField(
-                        default=1, help_text="Of GitHub, as its log names them."
-                    ),
-                ),
-                ("detected_at", models.DateTimeField()),
-                (
-                    "requests",
-                    models.PositiveIntegerField(
-                        default=0, help_text="How often we asked to redeliver it."
-                    ),
-                ),
-                ("requested_at", models.DateTimeField(blank=True, null=True)),
-                ("healed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "healed_by",
-                    models.CharField(
-                        blank=True,
-                        help_text="arrived, redelivery, reread, sync, discovery",
-                        max_length=24,
-                    ),
-                ),
-                (
-                    "gap",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="missed_deliveries",
-                        to="syncsvc.gap",
-                    ),
-                ),
-                (
-                    "hook",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="missed",
-                        to="syncsvc.hook",
-                    ),
-                ),
-                (
-                    "installation",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="missed_deliveries",
-                        to="syncsvc.installation",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('guid', models.CharField(max_length=64)),
+                ('event', models.CharField(max_length=64)),
+                ('action', models.CharField(blank=True, max_length=64)),
+                ('repository_github_id', models.BigIntegerField(blank=True, null=True)),
+                ('kind', models.CharField(choices=[('failed', 'Answered with an error'), ('timed_out', 'Timed out'), ('throttled', 'Throttled'), ('lost', "Delivered by GitHub's word, and never seen here")], max_length=16)),
+                ('status_code', models.PositiveIntegerField(default=0)),
+                ('status_text', models.CharField(blank=True, max_length=100)),
+                ('first_at', models.DateTimeField(help_text="GitHub's time of the first attempt.")),
+                ('latest_id', models.BigIntegerField(help_text="GitHub's id of the newest attempt, to redeliver it by.")),
+                ('latest_at', models.DateTimeField()),
+                ('attempts', models.PositiveIntegerField(default=1, help_text='Of GitHub, as its log names them.')),
+                ('detected_at', models.DateTimeField()),
+                ('requests', models.PositiveIntegerField(default=0, help_text='How often we asked to redeliver it.')),
+                ('requested_at', models.DateTimeField(blank=True, null=True)),
+                ('healed_at', models.DateTimeField(blank=True, null=True)),
+                ('healed_by', models.CharField(blank=True, help_text='arrived, redelivery, reread, sync, discovery', max_length=24)),
+                ('gap', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='missed_deliveries', to='syncsvc.gap')),
+                ('hook', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='missed', to='syncsvc.hook')),
+                ('installation', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='missed_deliveries', to='syncsvc.installation')),
             ],
             options={
-                "verbose_name_plural": "missed deliveries",
-                "ordering": ["-first_at", "-id"],
+                'verbose_name_plural': 'missed deliveries',
+                'ordering': ['-first_at', '-id'],
             },
         ),
         migrations.CreateModel(
-            name="Recheck",
+            name='Recheck',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("github_id", models.BigIntegerField()),
-                ("full_name", models.CharField(blank=True, max_length=511)),
-                (
-                    "itself",
-                    models.BooleanField(
-                        default=False, help_text="Read the repository too, not only what it holds."
-                    ),
-                ),
-                (
-                    "trigger",
-                    models.CharField(
-                        choices=[
-                            ("cron", "Schedule"),
-                            ("gap", "Gap"),
-                            ("webhook", "Webhook"),
-                            ("manual", "Manual"),
-                            ("maintenance", "Maintenance"),
-                            ("backfill", "Backfill"),
-                            ("initial", "Initial"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("reason", models.CharField(max_length=40)),
-                ("asked_at", models.DateTimeField()),
-                ("due_at", models.DateTimeField(help_text="Not before this moment.")),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("version", models.PositiveBigIntegerField(default=1)),
-                (
-                    "installation",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="rechecks",
-                        to="syncsvc.installation",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('github_id', models.BigIntegerField()),
+                ('full_name', models.CharField(blank=True, max_length=511)),
+                ('itself', models.BooleanField(default=False, help_text='Read the repository too, not only what it holds.')),
+                ('trigger', models.CharField(choices=[('cron', 'Schedule'), ('gap', 'Gap'), ('webhook', 'Webhook'), ('manual', 'Manual'), ('maintenance', 'Maintenance'), ('backfill', 'Backfill'), ('initial', 'Initial')], max_length=16)),
+                ('reason', models.CharField(max_length=40)),
+                ('asked_at', models.DateTimeField()),
+                ('due_at', models.DateTimeField(help_text='Not before this moment.')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('version', models.PositiveBigIntegerField(default=1)),
+                ('installation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='rechecks', to='syncsvc.installation')),
             ],
             options={
-                "ordering": ["due_at"],
+                'ordering': ['due_at'],
             },
         ),
         migrations.CreateModel(
-            name="Delivery",
+            name='Delivery',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("guid", models.CharField(max_length=64)),
-                (
-                    "hook_id",
-                    models.BigIntegerField(
-                        default=0, help_text="X-GitHub-Hook-ID; 0 when it was missing."
-                    ),
-                ),
-                ("target_type", models.CharField(blank=True, max_length=16)),
-                ("target_id", models.BigIntegerField(blank=True, null=True)),
-                ("event", models.CharField(max_length=64)),
-                ("action", models.CharField(blank=True, max_length=64)),
-                ("received_at", models.DateTimeField()),
-                (
-                    "installation_github_id",
-                    models.BigIntegerField(
-                        blank=True,
-                        help_text="GitHub's id of the installation, where the payload has it.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "account_id",
-                    models.BigIntegerField(
-                        blank=True,
-                        help_text="GitHub's id of the account that it is about.",
-                        null=True,
-                    ),
-                ),
-                ("repository_github_id", models.BigIntegerField(blank=True, null=True)),
-                (
-                    "payload",
-                    models.BinaryField(
-                        blank=True,
-                        help_text="The JSON, compressed by zlib; none once it was pruned.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "payload_bytes",
-                    models.PositiveIntegerField(default=0, help_text="Before compression."),
-                ),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("received", "Received"),
-                            ("processed", "Processed"),
-                            ("ignored", "Ignored"),
-                            ("failed", "Failed"),
-                        ],
-                        default="received",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "outcome",
-                    models.CharField(
-                        blank=True, help_text="What became of it, in a word.", max_length=40
-                    ),
-                ),
-                (
-                    "detail",
-                    models.TextField(blank=True, help_text="The same as a sentence for people."),
-                ),
-                (
-                    "happened_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="GitHub's own time of the event, where the payload tells it.",
-                        null=True,
-                    ),
-                ),
-                ("processed_at", models.DateTimeField(blank=True, null=True)),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                (
-                    "due_at",
-                    models.DateTimeField(
-                        help_text="Not before this moment: a failed attempt waits."
-                    ),
-                ),
-                (
-                    "installation",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="deliveries",
-                        to="syncsvc.installation",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('guid', models.CharField(max_length=64)),
+                ('hook_id', models.BigIntegerField(default=0, help_text='X-GitHub-Hook-ID; 0 when it was missing.')),
+                ('target_type', models.CharField(blank=True, max_length=16)),
+                ('target_id', models.BigIntegerField(blank=True, null=True)),
+                ('event', models.CharField(max_length=64)),
+                ('action', models.CharField(blank=True, max_length=64)),
+                ('received_at', models.DateTimeField()),
+                ('installation_github_id', models.BigIntegerField(blank=True, help_text="GitHub's id of the installation, where the payload has it.", null=True)),
+                ('account_id', models.BigIntegerField(blank=True, help_text="GitHub's id of the account that it is about.", null=True)),
+                ('repository_github_id', models.BigIntegerField(blank=True, null=True)),
+                ('payload', models.BinaryField(blank=True, help_text='The JSON, compressed by zlib; none once it was pruned.', null=True)),
+                ('payload_bytes', models.PositiveIntegerField(default=0, help_text='Before compression.')),
+                ('status', models.CharField(choices=[('received', 'Received'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('failed', 'Failed')], default='received', max_length=16)),
+                ('outcome', models.CharField(blank=True, help_text='What became of it, in a word.', max_length=40)),
+                ('detail', models.TextField(blank=True, help_text='The same as a sentence for people.')),
+                ('happened_at', models.DateTimeField(blank=True, help_text="GitHub's own time of the event, where the payload tells it.", null=True)),
+                ('processed_at', models.DateTimeField(blank=True, null=True)),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('due_at', models.DateTimeField(help_text='Not before this moment: a failed attempt waits.')),
+                ('installation', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='syncsvc.installation')),
             ],
             options={
-                "verbose_name_plural": "deliveries",
-                "ordering": ["-received_at", "-id"],
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("status", "received")),
-                        fields=["account_id", "id"],
-                        name="delivery_waiting",
-                    ),
-                    models.Index(
-                        models.OrderBy(models.F("received_at"), descending=True),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="delivery_newest",
-                    ),
-                    models.Index(
-                        fields=["installation", "-received_at", "-id"], name="delivery_of_account"
-                    ),
-                    models.Index(fields=["account_id", "-received_at"], name="delivery_rhythm"),
-                    models.Index(
-                        condition=models.Q(("repository_github_id__isnull", False)),
-                        fields=["repository_github_id", "-received_at"],
-                        name="delivery_of_repository",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("guid", "hook_id"), name="delivery_once"),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("status__in", ["received", "processed", "ignored", "failed"])
-                        ),
-                        name="delivery_status_known",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("guid", ""), _negated=True),
-                            models.Q(("event", ""), _negated=True),
-                        ),
-                        name="delivery_has_a_name",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("processed_at__isnull", True), ("status", "received")),
-                            models.Q(
-                                models.Q(("status", "received"), _negated=True),
-                                ("processed_at__isnull", False),
-                            ),
-                            _connector="OR",
-                        ),
-                        name="delivery_ended_has_a_time",
-                    ),
-                ],
+                'verbose_name_plural': 'deliveries',
+                'ordering': ['-received_at', '-id'],
+                'indexes': [models.Index(condition=models.Q(('status', 'received')), fields=['account_id', 'id'], name='delivery_waiting'), models.Index(models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='delivery_newest'), models.Index(fields=['installation', '-received_at', '-id'], name='delivery_of_account'), models.Index(fields=['account_id', '-received_at'], name='delivery_rhythm'), models.Index(condition=models.Q(('repository_github_id__isnull', False)), fields=['repository_github_id', '-received_at'], name='delivery_of_repository')],
+                'constraints': [models.UniqueConstraint(fields=('guid', 'hook_id'), name='delivery_once'), models.CheckConstraint(condition=models.Q(('status__in', ['received', 'processed', 'ignored', 'failed'])), name='delivery_status_known'), models.CheckConstraint(condition=models.Q(models.Q(('guid', ''), _negated=True), models.Q(('event', ''), _negated=True)), name='delivery_has_a_name'), models.CheckConstraint(condition=models.Q(models.Q(('processed_at__isnull', True), ('status', 'received')), models.Q(models.Q(('status', 'received'), _negated=True), ('processed_at__isnull', False)), _connector='OR'), name='delivery_ended_has_a_time')],
             },
         ),
         migrations.AddIndex(
-            model_name="gap",
-            index=models.Index(fields=["-opened_at", "-id"], name="gap_newest"),
+            model_name='gap',
+            index=models.Index(fields=['-opened_at', '-id'], name='gap_newest'),
         ),
         migrations.AddIndex(
-            model_name="gap",
-            index=models.Index(fields=["installation", "-opened_at"], name="gap_of_account"),
+            model_name='gap',
+            index=models.Index(fields=['installation', '-opened_at'], name='gap_of_account'),
         ),
         migrations.AddIndex(
-            model_name="gap",
-            index=models.Index(
-                condition=models.Q(("closed_at__isnull", True)),
-                fields=["next_step_at"],
-                name="gap_due",
-            ),
+            model_name='gap',
+            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['next_step_at'], name='gap_due'),
         ),
         migrations.AddConstraint(
-            model_name="gap",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("closed_at__isnull", True)),
-                fields=("installation", "reason"),
-                name="one_open_gap_of_a_reason",
-            ),
+            model_name='gap',
+            constraint=models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('installation', 'reason'), name='one_open_gap_of_a_reason'),
         ),
         migrations.AddConstraint(
-            model_name="gap",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "reason__in",
-                        [
-                            "silence",
-                            "failed_deliveries",
-                            "redelivery_exhausted",
-                            "missing_deliveries",
-                        ],
-                    )
-                ),
-                name="gap_reason_known",
-            ),
+            model_name='gap',
+            constraint=models.CheckConstraint(condition=models.Q(('reason__in', ['silence', 'failed_deliveries', 'redelivery_exhausted', 'missing_deliveries'])), name='gap_reason_known'),
         ),
         migrations.AddConstraint(
-            model_name="gap",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("closed_at__isnull", False), ("step", "closed")),
-                    models.Q(
-                        ("closed_at__isnull", True),
-                        ("step__in", ["open", "redelivering", "catching_up"]),
-                    ),
-                    _connector="OR",
-                ),
-                name="gap_closed_has_an_end",
-            ),
+            model_name='gap',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('step', 'closed')), models.Q(('closed_at__isnull', True), ('step__in', ['open', 'redelivering', 'catching_up'])), _connector='OR'), name='gap_closed_has_an_end'),
         ),
         migrations.AddConstraint(
-            model_name="hook",
-            constraint=models.UniqueConstraint(
-                fields=("target_type", "target_id", "github_id"), name="hook_once"
-            ),
+            model_name='hook',
+            constraint=models.UniqueConstraint(fields=('target_type', 'target_id', 'github_id'), name='hook_once'),
         ),
         migrations.AddConstraint(
-            model_name="hook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("target_type__in", ["integration", "organization", "repository"])
-                ),
-                name="hook_target_known",
-            ),
+            model_name='hook',
+            constraint=models.CheckConstraint(condition=models.Q(('target_type__in', ['integration', 'organization', 'repository'])), name='hook_target_known'),
         ),
         migrations.AddIndex(
-            model_name="misseddelivery",
-            index=models.Index(
-                condition=models.Q(("healed_at__isnull", True)),
-                fields=["hook", "-first_at"],
-                name="missed_open",
-            ),
+            model_name='misseddelivery',
+            index=models.Index(condition=models.Q(('healed_at__isnull', True)), fields=['hook', '-first_at'], name='missed_open'),
         ),
         migrations.AddIndex(
-            model_name="misseddelivery",
-            index=models.Index(fields=["installation", "-first_at"], name="missed_of_account"),
+            model_name='misseddelivery',
+            index=models.Index(fields=['installation', '-first_at'], name='missed_of_account'),
         ),
         migrations.AddIndex(
-            model_name="misseddelivery",
-            index=models.Index(
-                condition=models.Q(("gap__isnull", False)), fields=["gap"], name="missed_of_gap"
-            ),
+            model_name='misseddelivery',
+            index=models.Index(condition=models.Q(('gap__isnull', False)), fields=['gap'], name='missed_of_gap'),
         ),
         migrations.AddConstraint(
-            model_name="misseddelivery",
-            constraint=models.UniqueConstraint(
-                fields=("guid", "hook"), name="missed_delivery_once"
-            ),
+            model_name='misseddelivery',
+            constraint=models.UniqueConstraint(fields=('guid', 'hook'), name='missed_delivery_once'),
         ),
         migrations.AddConstraint(
-            model_name="misseddelivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["failed", "timed_out", "throttled", "lost"])),
-                name="missed_delivery_kind_known",
-            ),
+            model_name='misseddelivery',
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['failed', 'timed_out', 'throttled', 'lost'])), name='missed_delivery_kind_known'),
         ),
         migrations.AddConstraint(
-            model_name="misseddelivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("healed_at__isnull", True), ("healed_by", "")),
-                    models.Q(
-                        ("healed_at__isnull", False), models.Q(("healed_by", ""), _negated=True)
-                    ),
-                    _connector="OR",
-                ),
-                name="missed_delivery_healed_by_something",
-            ),
+            model_name='misseddelivery',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('healed_at__isnull', True), ('healed_by', '')), models.Q(('healed_at__isnull', False), models.Q(('healed_by', ''), _negated=True)), _connector='OR'), name='missed_delivery_healed_by_something'),
         ),
         migrations.AddIndex(
-            model_name="recheck",
-            index=models.Index(fields=["due_at"], name="recheck_due"),
+            model_name='recheck',
+            index=models.Index(fields=['due_at'], name='recheck_due'),
         ),
         migrations.AddConstraint(
-            model_name="recheck",
-            constraint=models.UniqueConstraint(
-                fields=("installation", "github_id"), name="recheck_once"
-            ),
+            model_name='recheck',
+            constraint=models.UniqueConstraint(fields=('installation', 'github_id'), name='recheck_once'),
         ),
         # Compressed already: PostgreSQL need not try again.
         migrations.RunSQL(
