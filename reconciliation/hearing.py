@@ -24,6 +24,7 @@ from syncsvc.rechecks import Asked
 from syncsvc.webhooks.told import Subject, Told
 
 WEBHOOK: Final = str(SyncJob.Trigger.WEBHOOK)
+CONFIRM_AFTER: Final = timedelta(seconds=10)
 _WORDS: Final = {
     Verdict.APPLY: "updated",
     Verdict.SAME: "unchanged",
@@ -96,6 +97,7 @@ class _Hearing:
         self._heard = [each for each in heard if self._is_ours(each.told)]
         self._outcomes = {each.order: "other_account" for each in heard}
         self._asked: dict[int, Asked] = {}
+        self._later: dict[int, Asked] = {}
         self._verdicts: dict[int, Verdict] = {}
 
     def _is_ours(self, told: Told) -> bool:
@@ -108,9 +110,10 @@ class _Hearing:
         self._items()
         self._pushes()
         self._strangers()
-        asked = rechecks.ask(
-            self._installation.pk, self._asked.values(), trigger=WEBHOOK, now=self._now
-        )
+        pk, now = self._installation.pk, self._now
+        asked = rechecks.ask(pk, self._asked.values(), trigger=WEBHOOK, now=now)
+        # The mirror says it already: what comes in bursts is confirmed once, after the burst.
+        rechecks.ask(pk, self._later.values(), trigger=WEBHOOK, now=now, due_at=now + CONFIRM_AFTER)
         return Result(outcomes=self._outcomes, asked=asked)
 
     def _ask(self, github_id: int, name: str, reason: str, *, itself: bool = False) -> None:
@@ -137,7 +140,11 @@ class _Hearing:
             name = snapshot.row.full_name
             if judged.verdict is Verdict.ASK:
                 self._ask(github_id, name, "unsure", itself=True)
-            elif known is None or known.installation_id != self._installation.pk:
+            elif judged.confirm:
+                self._later[github_id] = Asked(
+                    github_id=github_id, full_name=name, itself=True, reason="close"
+                )
+            if known is None or known.installation_id != self._installation.pk:
                 self._ask(github_id, name, "new")  # what it holds was never read for this account
             if judged.change is not None:
                 changes.append(judged.change)
@@ -278,16 +285,15 @@ class _Hearing:
 
     def _pushes(self) -> None:
         """Commits of a push lack what a commit of ours has: they are read (R5.3)."""
-        pushed = {
-            each.told.repository.github_id: each
-            for each in self._heard
-            if each.told.head is not None and each.told.repository is not None
-        }
-        heads = content_lists.heads(pushed)
-        for github_id, each in pushed.items():
-            row = each.told.repository
-            if row is not None and (not each.told.head or heads.get(github_id) != each.told.head):
-                self._ask(github_id, row.full_name, "push")
+        pushes = [each for each in self._heard if each.told.head is not None]
+        rows = [each.told.repository for each in pushes]
+        heads = content_lists.heads({row.github_id for row in rows if row is not None})
+        for each, row in zip(pushes, rows, strict=True):
+            # Each of them: which of two pushes of one second was the later one, nobody knows.
+            if row is not None and (
+                not each.told.head or heads.get(row.github_id) != each.told.head
+            ):
+                self._ask(row.github_id, row.full_name, "push")
 
     def _strangers(self) -> None:
         """Repositories that the mirror has under this account and GitHub under another."""

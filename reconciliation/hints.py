@@ -36,21 +36,26 @@ class Verdict(StrEnum):
 class Snapshot:
     """A repository as webhooks showed it last; see `syncsvc.webhooks.told.Told` for the times.
 
-    `unsure`: another webhook of the same time showed it differently.
+    `unsure`: another webhook of the same time showed it differently; `close`: one of nearly the same.
     """
 
     row: RepositoryRow
     as_of: datetime | None
     timed: bool
     unsure: bool = False
+    close: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """The verdict on a snapshot, and the change of the mirror that follows from it, if one does."""
+    """The verdict on a snapshot, and the change of the mirror that follows from it, if one does.
+
+    `confirm`: it is believed, and so close to what was known that GitHub is asked afterwards.
+    """
 
     verdict: Verdict
     change: Change | None = None
+    confirm: bool = False
 
 
 def latest(snapshots: Iterable[Snapshot]) -> dict[int, Snapshot]:
@@ -58,15 +63,18 @@ def latest(snapshots: Iterable[Snapshot]) -> dict[int, Snapshot]:
     found: dict[int, Snapshot] = {}
     for each in snapshots:
         known = found.get(each.row.github_id)
-        if known is None or known.as_of is None:
-            found[each.row.github_id] = each
-        elif each.as_of is None or each.as_of < known.as_of:
+        if known is None or known.as_of is None or each.as_of is None:
+            found[each.row.github_id] = each if known is None or known.as_of is None else known
             continue
-        elif each.as_of > known.as_of:
-            found[each.row.github_id] = each
-        else:
-            differs = each.row != known.row
-            found[each.row.github_id] = replace(each, unsure=known.unsure or differs)
+        newest, other = (each, known) if each.as_of >= known.as_of else (known, each)
+        differs = each.row != known.row
+        tied = each.as_of == known.as_of
+        near = differs and abs(each.as_of - known.as_of) < MARGIN
+        found[each.row.github_id] = replace(
+            newest,
+            unsure=(newest.unsure or (tied and other.unsure) or (tied and differs)),
+            close=newest.close or near,
+        )
     return found
 
 
@@ -100,12 +108,17 @@ def judge(
         return Judged(verdict=Verdict.ASK)
     if change is None:
         newer = mine.told_at is None or as_of > mine.told_at
-        return Judged(verdict=Verdict.SAME, change=_bump(mine, as_of) if newer else None)
+        bump = _bump(mine, as_of) if newer else None
+        return Judged(verdict=Verdict.SAME, change=bump, confirm=snapshot.close)
     if known is not None and as_of < known:
-        return Judged(verdict=Verdict.STALE if snapshot.timed else Verdict.ASK)
+        older = snapshot.timed and known - as_of >= MARGIN
+        return Judged(verdict=Verdict.STALE if older else Verdict.ASK)
     if as_of == known or (read_at is not None and as_of <= read_at + MARGIN):
         return Judged(verdict=Verdict.ASK)
-    return Judged(verdict=Verdict.APPLY, change=_told(change, snapshot))
+    near = known is not None and as_of - known < MARGIN
+    return Judged(
+        verdict=Verdict.APPLY, change=_told(change, snapshot), confirm=snapshot.close or near
+    )
 
 
 def _known(mine: MirrorRepository) -> datetime | None:

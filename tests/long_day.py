@@ -321,6 +321,7 @@ def long_day(plan: Plan) -> Iterator[LongDay]:
         clock = stack.enter_context(time_machine.travel(plan.begin, tick=False))
         address = stack.enter_context(our_door())
         world = World.generate(seed=plan.seed, accounts=accounts, base_time=base)
+        world.ties = True
         simulator = stack.enter_context(
             Simulator(world, webhook_url=address, webhook_secret=SECRET, webhooks_by_hand=True)
         )

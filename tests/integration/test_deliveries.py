@@ -206,6 +206,7 @@ def test_no_order_moves_the_mirror_back(
         time.shift(1)
         post.deliver([event])
     assert all(job.status == "succeeded" for job in work())
+    time.shift(15)
     scheduling.request_rechecks()
     work()
     equal(world, octo)
@@ -235,6 +236,41 @@ def test_pushes_of_many_repositories_are_read_in_two_requests(
     assert len([e for e in app_mode.requests() if "access_tokens" not in e.path]) <= 2
     equal(world, octo)
     assert not Recheck.objects.exists()
+
+
+@pytest.mark.spec("R6.3")
+def test_a_burst_is_believed_at_once_and_confirmed_once_when_it_is_over(
+    octo: Installation, post: Post, world: World, app_mode: Simulator, time: time_machine.Traveller
+) -> None:
+    repository = roomy(world)
+    time.shift(5)
+    for _ in range(6):
+        world.open_issue(repository.id, "One of many")
+        time.shift(1)
+        assert set(outcomes(post.deliver())) <= {"updated"}
+    equal(world, octo)
+    assert not app_mode.requests()
+    time.shift(10)
+    scheduling.request_rechecks()
+    assert [job.mode for job in work()] == ["recheck"]
+    assert not Recheck.objects.exists()
+    equal(world, octo)
+
+
+@pytest.mark.spec("R5.3", "R6.3")
+def test_of_two_pushes_of_one_second_neither_hides_the_other(
+    octo: Installation, post: Post, world: World, time: time_machine.Traveller
+) -> None:
+    repository = roomy(world)
+    time.shift(5)
+    world.push_commits(repository.id, 1)
+    first = post.take()
+    sync(octo, "cron", mode="incremental")  # has read the first, and not the second
+    world.push_commits(repository.id, 1)
+    second = post.take()
+    post.deliver([*second, *first])
+    work()
+    assert_contents_equal_truth(world, octo)
 
 
 @pytest.mark.spec("R5.3")

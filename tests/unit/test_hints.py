@@ -162,7 +162,10 @@ def verdict(
 def test_newer_is_applied_older_is_dropped_and_the_rest_is_asked() -> None:
     mine = mirror_of(row("known", 10))
     assert verdict(snapshot(row("newer", 11)), mine) is Verdict.APPLY
-    assert verdict(snapshot(row("older", 9)), mine) is Verdict.STALE
+    assert verdict(snapshot(row("older", 8)), mine) is Verdict.STALE
+    assert verdict(snapshot(row("just before", 9)), mine) is Verdict.ASK
+    assert judge(snapshot(row("newer", 11)), mine, CONTEXT, None).confirm
+    assert not judge(snapshot(row("newer", 12)), mine, CONTEXT, None).confirm
     assert verdict(snapshot(row("as old", 10)), mine) is Verdict.ASK
     assert verdict(snapshot(row("older, perhaps", 9), timed=False), mine) is Verdict.ASK
     assert verdict(snapshot(row("known", 10)), mine) is Verdict.SAME
@@ -202,4 +205,5 @@ def test_of_many_snapshots_the_newest_counts(order: list[int], tie: bool) -> Non
     best = latest([shown[n] for n in order])[5]
     assert best.as_of == T0 + timedelta(seconds=seconds[3])
     assert best.unsure == tie
+    assert best.close  # the last two are a second apart
     assert tie or best.row.description == "state 3"
