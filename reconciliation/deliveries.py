@@ -35,6 +35,7 @@ RETRY_BASE: Final = timedelta(seconds=10)
 STRANGER_WAITS: Final = timedelta(seconds=60)
 
 _LOCK: Final = 7_410
+_TABLE: Final = Delivery._meta.db_table
 #: Nothing was done, and nothing had to be.
 _IGNORED: Final = frozenset({"unknown_installation", "other_account", "suspended", "unmanaged"})
 
@@ -302,22 +303,32 @@ def _listed_until(installation_id: int, now: datetime) -> datetime | None:
 
 
 def _note(letters: Sequence[Letter], now: datetime) -> int:
-    """Writes down what became of each; those that are tried again keep waiting."""
-    for letter in letters:
-        row = letter.row
-        row.outcome, row.detail = letter.outcome, letter.detail
-        row.happened_at = letter.told.as_of
-        if letter.retry_at is not None:
-            row.attempts += 1
-            row.due_at = letter.retry_at
-        else:
-            row.status, row.processed_at = letter.status, now
-            row.attempts += 1
-    Delivery.objects.bulk_update(
-        [letter.row for letter in letters],
-        [
-            "outcome", "detail", "happened_at", "attempts", "due_at", "status", "processed_at",
-            "installation",
-        ],
-    )  # fmt: skip
+    """Writes down what became of each; those that are tried again keep waiting. One statement: the ORM
+    would name each row in each column."""
+    kinds = {
+        "id": "bigint", "outcome": "text", "detail": "text", "happened_at": "timestamptz",
+        "installation_id": "bigint", "due_at": "timestamptz", "status": "text",
+        "processed_at": "timestamptz",
+    }  # fmt: skip
+    rows = [
+        (
+            letter.row.pk,
+            letter.outcome,
+            letter.detail,
+            letter.told.as_of,
+            letter.row.installation.pk if letter.row.installation else None,
+            letter.retry_at or letter.row.due_at,
+            letter.status if letter.retry_at is None else Delivery.Status.RECEIVED,
+            now if letter.retry_at is None else None,
+        )
+        for letter in letters
+    ]
+    assigned = ", ".join(f"{name} = w.{name}" for name in kinds if name != "id")
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds.values())
+    sql = f"""
+        UPDATE {_TABLE} AS d SET {assigned}, attempts = d.attempts + 1
+        FROM unnest({arrays}) AS w({", ".join(kinds)}) WHERE d.id = w.id
+    """  # noqa: S608  (all names are ours)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
     return sum(letter.retry_at is None for letter in letters)

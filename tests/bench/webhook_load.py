@@ -12,12 +12,16 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 SECRET: Final = "the secret of the benchmark's hook"
 BYTES: Final = 13_000
 _BODIES: Final = 64
+ACCOUNT: Final = 4_000_001
+INSTALLATION: Final = 9_000_001
 
 
 def bodies() -> list[bytes]:
@@ -28,18 +32,40 @@ def bodies() -> list[bytes]:
     return [_body(number, words, chance) for number in range(_BODIES)]
 
 
+def issues(count: int) -> Iterator[bytes]:
+    """So many payloads of the same kind, each of another issue, a second after the one before."""
+    began = datetime(2025, 1, 1, tzinfo=UTC)
+    shown = [json.loads(body) for body in bodies()]
+    for number in range(count):
+        payload = shown[number % _BODIES]
+        moment = (began + timedelta(seconds=number)).isoformat()
+        payload["issue"] |= {
+            "id": 6_000_000_000 + number,
+            "number": 1 + number // _BODIES,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        yield json.dumps(payload).encode()
+
+
 def _body(number: int, words: list[str], chance: random.Random) -> bytes:
     names = ("html", "archive", "assignees", "blobs", "branches", "collaborators", "comments")
     root = f"https://api.github.com/repos/acme/repository-{number}"
     urls = {f"{name}_url": f"{root}/{name}{{/{name}}}" for name in (*names, *words[:40])}
-    owner = {"login": "acme", "id": 4_000_001, "type": "Organization", **urls}
+    owner = {"login": "acme", "id": ACCOUNT, "type": "Organization", **urls}
     payload: dict[str, Any] = {
         "action": "opened",
         "issue": {"id": 5_000_000_000 + number, "number": number, "title": "", "state": "open"},
-        "repository": {"id": 7_000_000 + number, "full_name": f"acme/{number}", "owner": owner},
-        "organization": {"login": "acme", "id": 4_000_001},
+        "repository": {
+            "id": 7_000_000 + number,
+            "name": f"repository-{number}",
+            "full_name": f"acme/repository-{number}",
+            "private": False,
+            "owner": owner,
+        },
+        "organization": {"login": "acme", "id": ACCOUNT},
         "sender": {"login": "octocat", "id": 583_231},
-        "installation": {"id": 9_000_001, "node_id": "MDIzOkludGVncmF0aW9u"},
+        "installation": {"id": INSTALLATION, "node_id": "MDIzOkludGVncmF0aW9u"},
     }
     room = BYTES - len(json.dumps(payload)) - len(',"body":""')
     payload["issue"]["body"] = " ".join(chance.choices(words, k=3000))[:room]

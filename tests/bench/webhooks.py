@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tests.bench import stage, webhook_servers
 from tests.bench.figures import Figures, Goal, Options, Table, spread
-from tests.bench.webhook_load import SECRET
+from tests.bench.webhook_load import ACCOUNT, INSTALLATION, SECRET, issues
 
 TITLE: Final = "Webhooks"
 ROUNDS: Final = 2
@@ -25,6 +25,7 @@ COUNT: Final = 1000
 STEADY_RATE: Final = 200
 STEADY_COUNT: Final = 300
 WARM: Final = 100
+PROCESSED: Final = 3000
 _GUNICORN: Final = ("-m", "gunicorn")
 _PLAIN: Final = ("--no-control-socket", "--log-level", "warning", "-w", "2")
 
@@ -63,7 +64,40 @@ def measure(options: Options) -> Figures:
             runs[name].append(run)
             if name == OURS:
                 acknowledged += told
-    return {"runs": runs, "ledger": _ledger(acknowledged)}
+    return {"runs": runs, "ledger": _ledger(acknowledged), "processing": _processing()}
+
+
+def _processing() -> Figures:
+    """How fast one worker processes deliveries that wait: each of another issue, 64 repositories."""
+    from reconciliation import deliveries  # noqa: PLC0415
+    from syncsvc import clock  # noqa: PLC0415
+    from syncsvc.models import Delivery, Installation, Issue  # noqa: PLC0415
+    from syncsvc.webhooks.payloads import pack  # noqa: PLC0415
+
+    now = clock.now()
+    Delivery.objects.all().delete()
+    Installation.objects.create(
+        account_id=ACCOUNT, github_id=INSTALLATION, mode="app", account_login="acme",
+        account_type="Organization", last_listed_at=now,
+    )  # fmt: skip
+    waiting = []
+    for number, body in enumerate(issues(PROCESSED)):
+        waiting.append(
+            Delivery(
+                guid=f"processed-{number}", event="issues", action="opened", received_at=now,
+                due_at=now, account_id=ACCOUNT, payload=pack(body), payload_bytes=len(body),
+            )
+        )  # fmt: skip
+    Delivery.objects.bulk_create(waiting)
+    stage.say("webhooks: processing what waits")
+    began = time.perf_counter()
+    deliveries.drain()
+    seconds = time.perf_counter() - began
+    return {
+        "per_second": PROCESSED / seconds,
+        "left": Delivery.objects.exclude(status="processed").count(),
+        "issues": Issue.objects.count(),
+    }
 
 
 def _run(words: tuple[str, ...], first: int) -> Figures:
@@ -141,7 +175,8 @@ def about(figures: Figures) -> str:
         f"each); then {COUNT // 3} that each open one; then {STEADY_RATE} a second for "
         f"{STEADY_COUNT / STEADY_RATE:.1f} s, timed from the moment at which each was due. Rounds in turn: "
         f"{len(figures['runs'][OURS])}. Of {ledger['acknowledged']:,} that we acknowledged, {ledger['lost']} were "
-        f"not in the table and {ledger['twice']} were there twice."
+        f"not in the table and {ledger['twice']} were there twice. Then one worker processed {PROCESSED:,} that "
+        f"waited, each of another issue: {figures['processing']['per_second']:.0f} a second."
     )
 
 
@@ -192,6 +227,10 @@ def goals(figures: Figures) -> list[Goal]:
         Goal("webhooks", "deliveries a second", ">= 1100", median(r["per_second"] for r in ours)),
         Goal("webhooks", "p99 ms at 200 a second", "< 100", max(r["p99_ms"] for r in ours)),
         Goal("webhooks", "not accepted", "<= 0", float(failed)),
+        Goal("webhooks", "not processed", "<= 0", float(figures["processing"]["left"])),
+        Goal(
+            "webhooks", "issues missing", "<= 0", PROCESSED - float(figures["processing"]["issues"])
+        ),
         Goal("webhooks", "acknowledged and lost", "<= 0", float(ledger["lost"])),
         Goal("webhooks", "accepted or stored twice", "<= 0", float(doubled + ledger["twice"])),
     ]
