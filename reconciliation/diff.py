@@ -121,15 +121,18 @@ def compare_absent(
         return removal(mirror, "access_removed" if hidden else "deleted")
     if evidence is Evidence.FORBIDDEN:
         return removal(mirror, "access_removed")
-    if mirror.missing_since is not None:
-        return None
+    return None if mirror.missing_since is not None else noted(mirror, missing_since=context.now)
+
+
+def noted(mirror: MirrorRepository, **values: datetime) -> Change:
+    """A change of our own bookkeeping: nothing differs from GitHub."""
     return Change(
         operation=Operation.UPDATE,
         github_id=mirror.github_id,
         name=f"{mirror.owner}/{mirror.name}",
         kinds=(),
-        before={"missing_since": None},
-        after={"missing_since": context.now},
+        before={name: getattr(mirror, name) for name in values},
+        after=values,
         version=mirror.version,
     )
 

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from reconciliation.diff import Context, compare
+from reconciliation.diff import Context, compare, noted
 from syncsvc.content_plan import Item, Key, MirrorItem
 from syncsvc.github.payloads import RepositoryRow
-from syncsvc.plan import Change, MirrorRepository, Operation
+from syncsvc.plan import Change, MirrorRepository
 
 MARGIN: Final = timedelta(seconds=2)
 """GitHub's times have whole seconds, and clocks differ a little."""
@@ -108,8 +108,9 @@ def judge(
         return Judged(verdict=Verdict.ASK)
     if change is None:
         newer = mine.told_at is None or as_of > mine.told_at
-        bump = _bump(mine, as_of) if newer else None
-        return Judged(verdict=Verdict.SAME, change=bump, confirm=snapshot.close)
+        # From now on what is older than this is known to be older.
+        change = noted(mine, told_at=as_of) if newer else None
+        return Judged(verdict=Verdict.SAME, change=change, confirm=snapshot.close)
     if known is not None and as_of < known:
         older = snapshot.timed and known - as_of >= MARGIN
         return Judged(verdict=Verdict.STALE if older else Verdict.ASK)
@@ -130,19 +131,6 @@ def _told(change: Change | None, snapshot: Snapshot) -> Change | None:
     if change is None or snapshot.as_of is None:
         return change
     return replace(change, after={**change.after, "told_at": snapshot.as_of})
-
-
-def _bump(mine: MirrorRepository, as_of: datetime) -> Change:
-    """Nothing differs, but from now on what is older than this is known to be older."""
-    return Change(
-        operation=Operation.UPDATE,
-        github_id=mine.github_id,
-        name=f"{mine.owner}/{mine.name}",
-        kinds=(),
-        before={"told_at": mine.told_at},
-        after={"told_at": as_of},
-        version=mine.version,
-    )
 
 
 # -- issues and pull requests ----------------------------------------------------------------------

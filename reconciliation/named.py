@@ -6,14 +6,14 @@ from typing import Final
 
 from reconciliation import evidence
 from reconciliation.contents import read_contents
-from reconciliation.diff import Evidence, compare, compare_absent
+from reconciliation.diff import Evidence, compare, compare_absent, noted
 from reconciliation.run import Run
 from reconciliation.settling import apply, look_back
 from syncsvc import mirror, rechecks
 from syncsvc.github.errors import GitHubError
 from syncsvc.github.payloads import RepositoryRow
 from syncsvc.models import Recheck, Repository
-from syncsvc.plan import Change, MirrorRepository, Operation
+from syncsvc.plan import Change, MirrorRepository
 from syncsvc.rechecks import Asked
 
 STAGE: Final = "reading named repositories"
@@ -150,12 +150,4 @@ def _noting_when(change: Change | None, known: MirrorRepository, now: datetime) 
     """The change, with the moment of this reading: a webhook from before it is older."""
     if change is not None:
         return replace(change, after={**change.after, "read_at": now})
-    return Change(
-        operation=Operation.UPDATE,
-        github_id=known.github_id,
-        name=f"{known.owner}/{known.name}",
-        kinds=(),
-        before={"read_at": known.read_at},
-        after={"read_at": now},
-        version=known.version,
-    )
+    return noted(known, read_at=now)

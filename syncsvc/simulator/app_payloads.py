@@ -88,27 +88,21 @@ def app(
 
 def organization_hook(hook: Hook, login: str, api: str) -> dict[str, Any]:
     """A hook of an organization (`org-hook`); the secret is never shown."""
-    url = f"{api}/orgs/{login}/hooks/{hook.id}"
-    return {
-        "type": "Organization",
-        "id": hook.id,
-        "name": "web",
-        "active": hook.active,
-        "events": list(hook.events),
-        "config": hook_config(hook),
-        "updated_at": rfc3339(hook.updated_at),
-        "created_at": rfc3339(hook.created_at),
-        "url": url,
-        "ping_url": f"{url}/pings",
-        "deliveries_url": f"{url}/deliveries",
-    }
+    return _hook(hook, "Organization", f"{api}/orgs/{login}/hooks/{hook.id}")
 
 
 def repository_hook(hook: Hook, full_name: str, api: str) -> dict[str, Any]:
     """A hook of a repository (`hook`); the secret is never shown."""
     url = f"{api}/repos/{full_name}/hooks/{hook.id}"
+    return _hook(hook, "Repository", url) | {
+        "test_url": f"{url}/test",
+        "last_response": {"code": None, "status": "unused", "message": None},
+    }
+
+
+def _hook(hook: Hook, kind: str, url: str) -> dict[str, Any]:
     return {
-        "type": "Repository",
+        "type": kind,
         "id": hook.id,
         "name": "web",
         "active": hook.active,
@@ -117,10 +111,8 @@ def repository_hook(hook: Hook, full_name: str, api: str) -> dict[str, Any]:
         "updated_at": rfc3339(hook.updated_at),
         "created_at": rfc3339(hook.created_at),
         "url": url,
-        "test_url": f"{url}/test",
         "ping_url": f"{url}/pings",
         "deliveries_url": f"{url}/deliveries",
-        "last_response": {"code": None, "status": "unused", "message": None},
     }
 
 
