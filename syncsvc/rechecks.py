@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from syncsvc.models import Installation, Recheck, SyncJob
 
 AT_ONCE: Final = 500
 WHOLE_LIST: Final = 0
 """Instead of GitHub's id of a repository: the account's whole list has to be read again."""
+PAUSE: timedelta = timedelta(seconds=5)
+"""Between two runs of one account: what is pushed all the time must not eat the account's budget."""
 RETRY_BASE: Final = timedelta(minutes=1)
 RETRY_CAP: Final = timedelta(hours=6)
 
@@ -120,10 +122,17 @@ class Waiting:
 
 
 def waiting(now: datetime, installation_ids: Collection[int] | None = None) -> list[Waiting]:
-    """The active accounts that have something to be read again and no job that runs or waits."""
+    """The active accounts that have something to be read again, no job that runs or waits, and no
+    such run behind them that is younger than `PAUSE`."""
+    jobs = SyncJob.objects.filter(installation=OuterRef("installation"))
+    busy = jobs.filter(status__in=SyncJob.ACTIVE)
+    just_read = jobs.filter(mode=SyncJob.Mode.RECHECK, created_at__gt=now - PAUSE)
     rows = Recheck.objects.filter(
-        due_at__lte=now, installation__status=Installation.Status.ACTIVE
-    ).exclude(installation__jobs__status__in=SyncJob.ACTIVE)
+        ~Exists(busy),
+        ~Exists(just_read),
+        due_at__lte=now,
+        installation__status=Installation.Status.ACTIVE,
+    )
     if installation_ids is not None:
         rows = rows.filter(installation_id__in=installation_ids)
     found = rows.values("installation_id").annotate(

@@ -19,7 +19,7 @@ PERIODIC: Final[Mapping[str, int]] = {
     "syncsvc.ring_waiting_jobs": 10,
     "syncsvc.request_remembered_syncs": 30,
     "syncsvc.request_retries": 60,
-    "syncsvc.request_rechecks": 10,
+    "syncsvc.request_rechecks": 5,
     "reconciliation.drain_deliveries": 5,
     "syncsvc.check_gaps": 60,
     "syncsvc.discover": 600,

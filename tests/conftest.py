@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
-from syncsvc import conf, connect, jobs
+from syncsvc import conf, connect, jobs, rechecks
 from syncsvc.conf import SyncSettings
 from syncsvc.simulator import Simulator, World
 from syncsvc.webhooks import inbox
@@ -49,6 +50,12 @@ def quick_keys() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serialization, "load_pem_private_key", load)
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for again is read at once, however often."""
+    monkeypatch.setattr(rechecks, "PAUSE", timedelta(0))
 
 
 @pytest.fixture(autouse=True)

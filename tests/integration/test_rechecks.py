@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from syncsvc import clock, rechecks, scheduling
 from syncsvc.models import Installation, Recheck, Repository, SyncJob
@@ -144,6 +145,22 @@ def test_nothing_is_asked_for_while_a_job_runs_or_the_account_is_suspended(
     Installation.objects.update(status="suspended")
     assert started() == []
     assert Recheck.objects.count() == 1
+
+
+@pytest.mark.spec("R4.2", "R6.3")
+def test_an_account_that_changes_all_the_time_is_not_read_all_the_time(
+    octo: Installation, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rechecks, "PAUSE", timedelta(seconds=5))
+    with time_machine.travel(clock.now(), tick=False) as time:
+        ran = 0
+        for _ in range(30):
+            ask(octo, roomy(world).id)
+            for pk in started():
+                run(pk)
+                ran += 1
+            time.shift(1)
+        assert ran == 6
 
 
 @pytest.mark.spec("R6.3")
