@@ -15,6 +15,8 @@ SECRET_NAMES: Final = (
     "token",
     "secret",
     "password",
+    "passwd",
+    "pwd",
     "passphrase",
     "authorization",
     "credential",
@@ -29,7 +31,13 @@ SECRET_NAMES: Final = (
 _BETWEEN_WORDS: Final = str.maketrans("", "", "_- .")
 
 _KEY_WORDS: Final = (
-    r"access_token|refresh_token|client_secret|webhook_secret|private_key|secret|password|token"
+    r"access_token|refresh_token|client_secret|webhook_secret|private_key|secret|password|passwd|pwd"
+    r"|token"
+)
+#: Hosts where whoever knows an address may post: what follows is the credential.
+_POSTBOXES: Final = (
+    r"hooks\.slack(?:-gov)?\.com|hooks\.zapier\.com|webhook\.office\.com|chat\.googleapis\.com"
+    r"|outlook\.office(?:365)?\.com/webhook|logic\.azure\.com(?::\d{1,5})?"
 )
 _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
     (  # a key that was cut off before its end is a key all the same
@@ -61,14 +69,25 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
         re.compile(rf"\b({_KEY_WORDS})([\"']?\s*[:=]\s*b?[\"']?)[^\s\"',;&}}\]]+", re.IGNORECASE),
         rf"\1\2{REPLACEMENT}",
     ),
+    (re.compile(rf"\b((?:{_POSTBOXES})\\?/)[^\s\"'<>]+", re.IGNORECASE), rf"\1{REPLACEMENT}"),
+    (  # anybody's `/hooks/TOKEN`, `/api/webhooks/1/TOKEN`: digits and letters mixed, and no file's name
+        re.compile(
+            r"(https?://[^\s\"'<>/]{1,253}/(?:[^\s\"'<>/]{1,64}/){0,2}?"
+            r"(?:web)?hooks?/(?:catch/|\d{1,20}/){0,2})"
+            r"(?=[a-z_-]*+\d)(?=[\d_-]*+[a-z])[\w-]{16,}+(?!\.\w)[^\s\"'<>]*",
+            re.IGNORECASE | re.ASCII,
+        ),
+        rf"\1{REPLACEMENT}",
+    ),
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), rf"\1{REPLACEMENT}@"),
 )
 
 
 #: Without one of these no rule finds anything, in a text of ASCII: looking for them costs next to nothing.
 _SIGNS: Final = (
-    "token", "secret", "password", "private", "authorization", "bearer",
+    "token", "secret", "passw", "pwd", "private", "authorization", "bearer",
     "gho_", "ghp_", "ghu_", "ghs_", "ghr_", "github_pat_", "v1.", "eyj", "@",
+    "hooks/", "hook/", "hooks.", "webhook.", "/webhook\\", "chat.google", "logic.azure",
 )  # fmt: skip
 
 
@@ -83,8 +102,10 @@ def redact(text: str) -> str:
     """`text` with GitHub tokens, Authorization values, JWTs and private keys taken out."""
     if text.isascii():
         lower = text.lower()
-        if not any(sign in lower for sign in _SIGNS):
-            return text
+        for sign in _SIGNS:  # a plain loop takes half the time of any()
+            if sign in lower:
+                return _redact_thoroughly(text)
+        return text
     return _redact_thoroughly(text)
 
 

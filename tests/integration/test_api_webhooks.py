@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from syncsvc import clock
 from syncsvc.models import Delivery, Hook, Installation
 from syncsvc.webhooks import inbox, replay
+from syncsvc.webhooks.payloads import pack
 from tests.factories import (
     DeliveryFactory,
     GapFactory,
@@ -129,6 +130,25 @@ def test_a_payload_that_is_gone_or_broken_is_null() -> None:
     assert shown["explanation"] == "Its own sentence."
     shown = api(staff()).get(f"/api/v1/deliveries/{broken.pk}/").json()
     assert (shown["payload"], shown["payload_kept"]) == (None, True)
+
+
+@pytest.mark.spec("R19.1", "R17.1")
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"t":"\\ud83d cut"}', {"t": "\ufffd cut"}),
+        (b'{"n":NaN}', {"n": "NaN"}),
+        (b'{"n":1e999}', {"n": "Infinity"}),
+        (b'{"\\ud83d":1}', {"\ufffd": 1}),
+    ],
+)
+def test_a_payload_with_what_json_cannot_say_is_shown_all_the_same(
+    body: bytes, shown: dict[str, Any]
+) -> None:
+    row = DeliveryFactory.create(payload=pack(body), payload_bytes=len(body))
+    answer = api(staff()).get(f"/api/v1/deliveries/{row.pk}/")
+    assert answer.status_code == 200
+    assert answer.json()["payload"] == shown
 
 
 @pytest.mark.spec("R19.1")

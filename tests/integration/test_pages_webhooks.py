@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from syncsvc import clock, hook_health, pages_webhooks
 from syncsvc.models import Gap, Installation, WebhookState
 from syncsvc.webhooks import inbox, viewing
+from syncsvc.webhooks.payloads import pack
 from tests.factories import (
     DeliveryFactory,
     GapFactory,
@@ -246,6 +247,25 @@ def test_a_payload_that_is_gone_broken_or_too_large_says_so(
     page = client.get(f"/deliveries/{cut.pk}/")
     assert "The beginning only" in text(page)
     assert "x" * 50 not in text(page)
+
+
+@pytest.mark.spec("R17.1")
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"t":"\\ud83d cut"}', "\ufffd cut"),
+        (b'{"n":NaN}', "NaN"),
+        (b'{"n":1e999}', "Infinity"),
+        (b'{"\\ud83d":1}', "\ufffd"),
+    ],
+)
+def test_a_payload_with_what_json_cannot_say_is_shown_all_the_same(
+    body: bytes, shown: str, acme: Installation, client: Client
+) -> None:
+    row = DeliveryFactory.create(account=acme, payload=pack(body), payload_bytes=len(body))
+    page = client.get(f"/deliveries/{row.pk}/")
+    assert page.status_code == 200
+    assert shown in text(page)
 
 
 @pytest.mark.spec("R18.3")
