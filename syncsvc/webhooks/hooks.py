@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
+from django.db.models import F
 
 from syncsvc import connect
 from syncsvc.github.errors import ConfigurationError, GitHubError
 from syncsvc.github.hook_log import HookLog, HookRow, organization_hooks
-from syncsvc.models import Delivery, Hook, Installation, Repository
+from syncsvc.models import Delivery, Hook, Installation, Repository, WebhookState
 
 log = structlog.get_logger(__name__)
 
 DOOR: Final = "/webhooks/github/"
+KEPT: Final = timedelta(days=3)
+"""GitHub forgets deliveries after that, and shows no older ones."""
 _LOOK_BACK: Final = timedelta(minutes=10)
+"""A delivery may be stored a little later than it was received."""
 
 _OWNED: Final = (Hook.Target.ORGANIZATION, Hook.Target.REPOSITORY)
 
@@ -33,14 +37,17 @@ def due(now: datetime) -> list[Hook]:
 
 
 def learn(now: datetime) -> None:
-    """Writes down the App's hook, and the hooks that delivered something a moment ago."""
+    """Writes down the App's hook, and the hooks that delivered something since this was last done.
+
+    To be called before the rhythms are worked out: by their times it knows when that was.
+    """
     if connect.has_app():
         Hook.objects.get_or_create(
             target_type=Hook.Target.INTEGRATION, target_id=_app_id(), github_id=0
         )
     told = (
         Delivery.objects.filter(
-            received_at__gt=now - _LOOK_BACK,
+            received_at__gt=_learned_until(now),
             target_type__in=_OWNED,
             target_id__isnull=False,
             hook_id__gt=0,
@@ -80,7 +87,11 @@ def look_up(installation: Installation) -> None:
 
 def leads_here(row: HookRow) -> bool:
     """Whether a hook's address is our own door; only a trailing slash may differ."""
-    theirs, ours = urlsplit(row.url), urlsplit(settings.BASE_URL + DOOR)
+    try:
+        theirs = urlsplit(row.url)
+    except ValueError:  # GitHub takes what no address is
+        return False
+    ours = urlsplit(settings.BASE_URL + DOOR)
     return (theirs.netloc.lower(), theirs.path.rstrip("/")) == (
         ours.netloc.lower(),
         ours.path.rstrip("/"),
@@ -106,6 +117,18 @@ def log_of(hook: Hook) -> Iterator[HookLog]:
                 raise ConfigurationError("The repository of this hook is not mirrored.")
             name = repository.full_name
             yield HookLog.of_repository(connection.client, name, hook.github_id)
+
+
+def _learned_until(now: datetime) -> datetime:
+    """Since when deliveries may tell of hooks that are not known yet; three days at most.
+
+    Every account's rhythm is worked out hourly, right after hooks were learned. So this is an hour
+    ago while all is well, the last check after a standstill, and all there is for a new account.
+    """
+    states = WebhookState.objects.exclude(installation__status=Installation.Status.UNINSTALLED)
+    oldest = F("rhythm_at").asc(nulls_first=True)
+    learned = states.order_by(oldest).values_list("rhythm_at", flat=True).first()
+    return max(now - KEPT, min(learned, now) - _LOOK_BACK) if learned else now - KEPT
 
 
 def _is_readable(hook: Hook) -> bool:

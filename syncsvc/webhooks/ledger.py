@@ -6,7 +6,7 @@ the log was read: what was acknowledged is committed before GitHub can have logg
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,23 +15,30 @@ from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
 from syncsvc.github.errors import Forbidden, GitHubError, NotFound, RateLimited, ValidationFailed
-from syncsvc.github.hook_log import HookLog, LogEntry
-from syncsvc.models import Delivery, Hook, Installation, MissedDelivery, WebhookState
+from syncsvc.github.hook_log import HookLog, LogEntry, LogPage
+from syncsvc.models import (
+    Delivery,
+    Hook,
+    Installation,
+    MissedDelivery,
+    Repository,
+    WebhookState,
+)
 from syncsvc.webhooks import hooks
 from syncsvc.webhooks.attempts import Sent, by_event, failures_in_a_row, missing
 
 log = structlog.get_logger(__name__)
 
-KEPT: Final = timedelta(days=3)
-"""GitHub forgets deliveries after that."""
+KEPT: Final = hooks.KEPT
 OVERLAP: Final = timedelta(minutes=5)
-"""Entries may be written late: so much of what was read is read again."""
-OVERLAP_ENTRIES: Final = 100
+"""Entries may be written so late: what was sent so long before the last reading is read again."""
 PAGES: Final = 50
 """Of one hook in one check."""
 REFUSED_PAUSE: Final = timedelta(days=1)
 RETRY_BASE: Final = timedelta(minutes=1)
 RETRY_CAP: Final = timedelta(hours=1)
+TRIES_AT_A_PLACE: Final = 3
+"""One broken page must not keep what came since from being read."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,7 +85,6 @@ def _read_part(reading: Reading, source: HookLog, now: datetime, pages: int) -> 
     bound = _bound(hook, now)
     part: list[LogEntry] = []
     cursor: str | None = resumed or None
-    known = 0
     whole = False
     failure: GitHubError | None = None
     log_pages = source.pages(cursor)
@@ -96,11 +102,10 @@ def _read_part(reading: Reading, source: HookLog, now: datetime, pages: int) -> 
         reading.pages += 1
         for bad in page.bad:
             log.warning("github.bad_record", github_id=bad.github_id, field=bad.field)
-        part.extend(page.entries)
+        # A time to come would hide all that follows it, and outlast every repair.
+        part.extend(replace(e, delivered_at=min(e.delivered_at, now)) for e in page.entries)
         cursor = page.next_cursor
-        known += sum(each.id <= (hook.newest_id or 0) for each in page.entries)
-        reached = any(each.delivered_at < bound for each in page.entries)
-        whole = cursor is None or reached or known >= OVERLAP_ENTRIES
+        whole = cursor is None or _is_last(page, hook, bound, now)
     with transaction.atomic():
         fresh = [each for each in part if each.delivered_at >= now - KEPT]
         reading.missed += _store(hook, fresh, now)
@@ -111,11 +116,25 @@ def _read_part(reading: Reading, source: HookLog, now: datetime, pages: int) -> 
     return bool(resumed) and whole and reading.pages < pages
 
 
+def _is_last(page: LogPage, hook: Hook, bound: datetime, now: datetime) -> bool:
+    """Whether nothing behind this page is wanted: not by one entry, the order is nowhere promised."""
+    if not page.entries:
+        return False
+    newest = max(each.delivered_at for each in page.entries)
+    news = hook.newest_id is not None and any(each.id > hook.newest_id for each in page.entries)
+    return newest < now - KEPT or (newest < bound and not news)
+
+
 def _bound(hook: Hook, now: datetime) -> datetime:
-    """Entries from before this moment are known, forgotten by GitHub, or not ours."""
+    """Entries from before this moment are known, forgotten by GitHub, or not ours.
+
+    Counted from the last reading, not from its newest entry: while nothing happens, the first page
+    is soon older than that, and suffices.
+    """
     oldest = now - KEPT
-    if hook.newest_at is not None:
-        return max(oldest, hook.newest_at - OVERLAP)
+    read_at = hook.read_at or hook.newest_at
+    if hook.newest_id is not None and read_at is not None:
+        return max(oldest, min(read_at, now) - OVERLAP)
     accounts = Installation.objects.order_by("created_at")
     if hook.installation_id is not None:
         accounts = accounts.filter(pk=hook.installation_id)
@@ -126,7 +145,8 @@ def _bound(hook: Hook, now: datetime) -> datetime:
 def _advance(hook: Hook, part: Sequence[LogEntry], cursor: str | None, now: datetime) -> None:
     """Notes how far the log was read; the newest entry only counts once nothing is left behind it."""
     hook.seen += len({each.id for each in part if each.id > (hook.newest_id or 0)})
-    if not hook.resume_cursor and part:
+    resumed = bool(hook.resume_cursor)
+    if not resumed and part:
         newest = max(part, key=lambda each: each.id)
         hook.resume_newest_id = max(newest.id, hook.newest_id or 0)
         hook.resume_newest_at = max(each.delivered_at for each in part)
@@ -134,8 +154,9 @@ def _advance(hook: Hook, part: Sequence[LogEntry], cursor: str | None, now: date
     if cursor is None:
         hook.newest_id = hook.resume_newest_id or hook.newest_id
         hook.newest_at = hook.resume_newest_at or hook.newest_at
+        # A reading in parts knows the log as it was when its first part was read.
+        hook.read_at = (hook.resume_newest_at or hook.read_at) if resumed else now
         hook.resume_newest_id = hook.resume_newest_at = None
-        hook.read_at = now
     hook.failures, hook.error, hook.retry_at = 0, "", None
     hook.save(
         update_fields=[
@@ -152,10 +173,8 @@ def _store(hook: Hook, part: Sequence[LogEntry], now: datetime) -> list[MissedDe
     sent = by_event(part)
     arrived = set(Delivery.objects.filter(guid__in=list(sent)).values_list("guid", flat=True))
     accounts = _accounts(hook, sent.values())
-    _note_states(hook, sent.values(), accounts)
-    ours = [
-        each for each in missing(sent, arrived) if _is_ours(each, _account(each, hook, accounts))
-    ]
+    _note_states(sent.values(), accounts)
+    ours = [each for each in missing(sent, arrived) if _is_ours(each, accounts.of(each))]
     ours.sort(key=lambda each: each.newest.id)
     known = {
         row.guid: row
@@ -165,9 +184,7 @@ def _store(hook: Hook, part: Sequence[LogEntry], now: datetime) -> list[MissedDe
         if each.guid in known:
             _update(known[each.guid], each)
     return MissedDelivery.objects.bulk_create(
-        _row(each, hook, _account(each, hook, accounts), now)
-        for each in ours
-        if each.guid not in known
+        _row(each, hook, accounts.of(each), now) for each in ours if each.guid not in known
     )
 
 
@@ -213,17 +230,35 @@ def _update(row: MissedDelivery, sent: Sent) -> None:
         MissedDelivery.objects.filter(pk=row.pk).update(**values)
 
 
-def _accounts(hook: Hook, sent: Collection[Sent]) -> dict[int, Installation]:
-    """The accounts that the entries name, by GitHub's id of the installation."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Accounts:
+    """Whose an entry is: the hook's account, or for the App's hook whom the entry names."""
+
+    owner: Installation | None = None
+    by_id: dict[int, Installation] = field(default_factory=dict)
+    by_repository: dict[int, Installation] = field(default_factory=dict)
+
+    def of(self, sent: Sent) -> Installation | None:
+        newest = sent.newest
+        if newest.installation_id is None:
+            return self.owner or self.by_repository.get(newest.repository_id or 0)
+        return self.owner or self.by_id.get(newest.installation_id)
+
+
+def _accounts(hook: Hook, sent: Collection[Sent]) -> _Accounts:
+    """The accounts that the entries name, by installation, else by a repository of theirs."""
     if hook.installation is not None:
-        return {}
+        return _Accounts(owner=hook.installation)
     ids = {each.newest.installation_id or 0 for each in sent}
     rows = Installation.objects.filter(mode=Installation.Mode.APP, github_id__in=ids)
-    return {row.github_id: row for row in rows}
-
-
-def _account(sent: Sent, hook: Hook, accounts: dict[int, Installation]) -> Installation | None:
-    return hook.installation or accounts.get(sent.newest.installation_id or 0)
+    nameless = {
+        each.newest.repository_id or 0 for each in sent if each.newest.installation_id is None
+    }
+    repositories = Repository.objects.filter(github_id__in=nameless).select_related("installation")
+    return _Accounts(
+        by_id={row.github_id: row for row in rows},
+        by_repository={row.github_id: row.installation for row in repositories},
+    )
 
 
 def _is_ours(sent: Sent, installation: Installation | None) -> bool:
@@ -233,11 +268,11 @@ def _is_ours(sent: Sent, installation: Installation | None) -> bool:
     return sent.first_at >= installation.created_at.replace(microsecond=0)
 
 
-def _note_states(hook: Hook, sent: Collection[Sent], accounts: dict[int, Installation]) -> None:
+def _note_states(sent: Collection[Sent], accounts: _Accounts) -> None:
     """Per account: the newest attempt in the log, and how many failed in a row (R6.4)."""
     of_account: dict[int, list[Sent]] = {}
     for each in sent:
-        installation = _account(each, hook, accounts)
+        installation = accounts.of(each)
         if installation is not None:
             of_account.setdefault(installation.pk, []).append(each)
     states = {
@@ -266,20 +301,26 @@ def _note_failure(hook: Hook, error: GitHubError, now: datetime) -> None:
     """Shows on the hook why its log could not be read, and when it is tried again."""
     owned = hook.target_type != Hook.Target.INTEGRATION
     sentence = error.sentence
+    skipped = False
     if isinstance(error, RateLimited):
         pause = max(error.until - now, timedelta(0))
+    elif hook.resume_cursor and (
+        isinstance(error, ValidationFailed | NotFound) or hook.failures + 1 >= TRIES_AT_A_PLACE
+    ):
+        # GitHub forgot the place, or cannot show it: from the newest, down again as far as it goes.
+        hook.resume_cursor, pause, skipped = "", timedelta(0), True
+        hook.resume_newest_id = hook.resume_newest_at = None
     elif owned and isinstance(error, Forbidden | NotFound):
         pause = REFUSED_PAUSE
         sentence = (
             "These credentials may not read this hook's log of deliveries, so only silence tells of "
             "losses. Give them the right to read webhooks."
         )
-    elif isinstance(error, ValidationFailed) and hook.resume_cursor:
-        hook.resume_cursor, pause = "", timedelta(0)  # GitHub forgot the place: from the newest
-        hook.resume_newest_id = hook.resume_newest_at = None
     else:
         pause = min(RETRY_BASE * 2 ** min(hook.failures, 12), RETRY_CAP)
     log.warning("ledger.unreadable", hook=str(hook), kind=error.kind, sentence=sentence)
+    if skipped:
+        log.warning("ledger.skipped_part", hook=str(hook), kind=error.kind)
     hook.failures += 1
     hook.error, hook.retry_at = sentence, now + pause
     hook.save(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from syncsvc import clock, discovery
 from syncsvc.github.errors import GitHubError
@@ -55,6 +55,7 @@ def check(now: datetime | None = None, rng: Callable[[], float] | None = None) -
         if not alone:
             return Report(skipped=True)
         silence.note_last_deliveries()
+        hooks.learn(moment)
         _hourly(moment)
         _read_ledgers(moment, report)
         report.opened = _open(moment)
@@ -84,12 +85,20 @@ def _hourly(now: datetime) -> None:
     states = silence.due_for_rhythm(now)
     for state in states:
         if state.installation.status == Installation.Status.ACTIVE:
-            hooks.look_up(state.installation)
+            _look_up(state.installation)
     silence.work_out_rhythms(states, now)
 
 
+def _look_up(installation: Installation) -> None:
+    try:
+        hooks.look_up(installation)
+    except (GitHubError, DatabaseError, ValueError) as error:  # one account's trouble is its own
+        log.warning(
+            "hooks.lookup_failed", installation_id=installation.pk, error=type(error).__name__
+        )
+
+
 def _read_ledgers(now: datetime, report: Report) -> None:
-    hooks.learn(now)
     for hook in hooks.due(now):
         try:
             reading = ledger.read(hook, now)

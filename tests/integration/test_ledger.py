@@ -1,16 +1,25 @@
 """The delivery ledger: GitHub's log over HTTP, joined with what arrived."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.db import DatabaseError
 from pytest_django import Settings
 
 from syncsvc import clock, connect
-from syncsvc.github.errors import NetworkError
-from syncsvc.github.hook_log import HookLog
+from syncsvc.github.errors import (
+    GitHubError,
+    NetworkError,
+    NotFound,
+    ServerError,
+    ValidationFailed,
+)
+from syncsvc.github.hook_log import HookLog, HookRow, LogEntry, LogPage
 from syncsvc.models import Delivery, Gap, Hook, Installation, MissedDelivery, WebhookState
 from syncsvc.simulator import Fault, Simulator, World, delivery_log
 from syncsvc.webhooks import hooks, ledger
@@ -135,7 +144,6 @@ def test_a_long_log_is_read_in_parts_and_its_middle_is_not_lost(
 ) -> None:
     guids = [post.happens(repository, failed=1.0) for _ in range(9)]
     monkeypatch.setattr("syncsvc.github.hook_log.PER_PAGE", 2)
-    monkeypatch.setattr(ledger, "OVERLAP_ENTRIES", 1)
     read(pages=2)
     assert set(kinds()) == set(guids[-4:])
     assert (hook().newest_id, hook().resume_cursor != "") == (None, True)
@@ -143,8 +151,9 @@ def test_a_long_log_is_read_in_parts_and_its_middle_is_not_lost(
     read(pages=2)
     assert set(kinds()) == set(guids[-8:])
     read(pages=2)  # the last one, and then what came since
-    read(pages=2)
     assert set(kinds()) == {*guids, new}
+    read(pages=2)
+    read(pages=2)  # the overlap
     state = hook()
     assert (state.resume_cursor, state.seen) == ("", 10)
     assert state.newest_id == post.log()[-1].id
@@ -308,6 +317,182 @@ def test_bad_records_are_put_aside(
     assert set(kinds()) == {guids[0], guids[2]}
 
 
+# -- logs that no simulator writes -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class FakeLog:
+    """A log of any content and order, a hundred entries a page; the page at `broken` cannot be read."""
+
+    entries: Sequence[LogEntry] = ()
+    broken: int | None = None
+    error: GitHubError = field(default_factory=lambda: ServerError(status=500))
+    requests: int = 0
+
+    def pages(self, cursor: str | None = None) -> Iterator[LogPage]:
+        for start in range(int(cursor or 0), max(len(self.entries), 1), 100):
+            self.requests += 1
+            if start == self.broken:
+                raise self.error
+            following = start + 100
+            yield LogPage(
+                entries=tuple(self.entries[start:following]),
+                bad=(),
+                next_cursor=str(following) if following < len(self.entries) else None,
+            )
+
+
+@pytest.fixture
+def fake(octo: Installation, monkeypatch: pytest.MonkeyPatch) -> FakeLog:
+    made = FakeLog()
+
+    @contextmanager
+    def log_of(_: Hook) -> Iterator[FakeLog]:
+        yield made
+
+    monkeypatch.setattr(hooks, "log_of", log_of)
+    Installation.objects.update(created_at=clock.now() - 2 * DAY)
+    HookFactory.create(newest_id=None, newest_at=None, read_at=None)
+    return made
+
+
+def entry(octo: Installation, number: int, at: datetime, **values: Any) -> LogEntry:
+    plain: dict[str, Any] = {
+        "id": number,
+        "guid": f"g-{number}",
+        "delivered_at": at,
+        "event": "issues",
+        "status_code": 202,
+        "installation_id": octo.github_id,
+    }
+    return LogEntry(**plain | values)
+
+
+def arrived(octo: Installation, entries: Sequence[LogEntry]) -> None:
+    Delivery.objects.bulk_create(
+        DeliveryFactory.build(guid=each.guid, account=octo) for each in entries
+    )
+
+
+def test_one_old_time_does_not_hide_the_pages_behind_it(octo: Installation, fake: FakeLog) -> None:
+    now = clock.now()
+    fake.entries = [entry(octo, 1, now - timedelta(hours=1))]
+    ledger.read(hook(), now - timedelta(minutes=30))
+    news = [entry(octo, 300 - i, now - timedelta(seconds=i)) for i in range(250)]
+    news[40] = entry(octo, 260, now - timedelta(hours=3))
+    fake.entries = [*news, *fake.entries]
+    ledger.read(hook(), now)
+    assert set(kinds()) == {"g-1", *(each.guid for each in news)}
+
+
+def test_old_times_do_not_hide_new_entries_of_the_same_page(
+    octo: Installation, fake: FakeLog
+) -> None:
+    now = clock.now()
+    fake.entries = [entry(octo, 1, now - timedelta(hours=1))]
+    ledger.read(hook(), now - timedelta(minutes=30))
+    held = [entry(octo, 300 - i, now - timedelta(hours=2)) for i in range(250)]
+    fake.entries = [*held, *fake.entries]
+    ledger.read(hook(), now)
+    assert "g-51" in kinds()
+
+
+def test_five_minutes_are_read_again_however_much_happened_in_them(
+    octo: Installation, fake: FakeLog
+) -> None:
+    now = clock.now()
+    first = [entry(octo, 1000 + i, now - timedelta(seconds=60 - i / 4)) for i in range(240)]
+    late = entry(octo, 1100, first[100].delivered_at, status_code=0)
+    on_time = [each for each in first if each.id != late.id]
+    arrived(octo, on_time)
+    fake.entries = on_time[::-1]
+    ledger.read(hook(), now)
+    more = [entry(octo, 1240 + i, now + timedelta(seconds=i / 4)) for i in range(240)]
+    arrived(octo, more)
+    fake.entries = [*more[::-1], *(late if e.id == late.id else e for e in first[::-1])]
+    ledger.read(hook(), now + timedelta(minutes=1))
+    assert kinds() == {late.guid: "timed_out"}
+
+
+def test_a_long_log_without_news_costs_one_request(octo: Installation, fake: FakeLog) -> None:
+    now = clock.now()
+    fake.entries = [entry(octo, 500 - i, now - timedelta(minutes=i)) for i in range(250)]
+    arrived(octo, fake.entries)
+    ledger.read(hook(), now)
+    costs = []
+    for minutes in (1, 6, 7, 60):
+        fake.requests = 0
+        assert ledger.read(hook(), now + timedelta(minutes=minutes)).missed == []
+        costs.append(fake.requests)
+    assert costs == [2, 2, 1, 1]  # the second page while the newest may still get late neighbours
+    assert hook().read_at == now + timedelta(minutes=60)
+
+
+def test_three_days_end_a_reading_even_if_all_is_new(octo: Installation, fake: FakeLog) -> None:
+    now = clock.now()
+    Installation.objects.update(created_at=now - 30 * DAY)
+    Hook.objects.update(newest_id=1, newest_at=now - 9 * DAY, read_at=now - 9 * DAY)
+    fake.entries = [entry(octo, 5000 - i, now - timedelta(hours=i)) for i in range(1000)]
+    ledger.read(hook(), now)
+    assert (fake.requests, len(kinds())) == (2, 73)
+
+
+def test_a_time_to_come_counts_as_now(octo: Installation, fake: FakeLog) -> None:
+    now = clock.now()
+    fake.entries = [entry(octo, 7, now + 3650 * DAY), entry(octo, 6, now)]
+    ledger.read(hook(), now)
+    assert hook().newest_at == now
+    assert (missed("g-7").first_at, missed("g-7").latest_at) == (now, now)
+    later = now + timedelta(minutes=10)
+    fake.entries = [entry(octo, 8, later - timedelta(seconds=9)), *fake.entries]
+    ledger.read(hook(), later)
+    assert set(kinds()) == {"g-6", "g-7", "g-8"}
+    assert missed("g-7").first_at == now
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ServerError(status=502), NotFound(status=404), NetworkError(), ValidationFailed(status=422)],
+    ids=lambda error: error.kind,
+)
+def test_a_page_that_cannot_be_read_keeps_no_news_back(
+    octo: Installation, fake: FakeLog, error: GitHubError
+) -> None:
+    now = clock.now()
+    old = [entry(octo, 300 - i, now - timedelta(minutes=1)) for i in range(300)]
+    fake.entries, fake.broken, fake.error = old, 100, error
+    at = now
+    for number in range(1000, 1004):
+        fake.entries = [entry(octo, number, at), *fake.entries]
+        for _ in range(5):
+            at += timedelta(minutes=4)
+            if (hook().retry_at or at) <= at:
+                assert ledger.read(hook(), at).error is error
+        assert f"g-{number}" in kinds()  # within twenty minutes
+        assert hook().newest_id is None
+    fake.broken = None
+    for _ in range(3):
+        at += timedelta(minutes=4)
+        ledger.read(hook(), at)
+    assert set(kinds()) == {each.guid for each in fake.entries}
+    state = hook()
+    assert (state.newest_id, state.failures, state.error) == (1003, 0, "")
+
+
+def test_an_entry_without_installation_is_whose_the_repository_is(
+    octo: Installation, fake: FakeLog
+) -> None:
+    now = clock.now()
+    repository = RepositoryFactory.create(installation=octo)
+    mirrored = {"installation_id": None, "repository_id": repository.github_id}
+    fake.entries = [
+        entry(octo, 2, now, **mirrored),
+        entry(octo, 1, now, installation_id=None, repository_id=repository.github_id + 1),
+    ]
+    ledger.read(hook(), now)
+    assert list(MissedDelivery.objects.values_list("guid", "installation")) == [("g-2", octo.pk)]
+
+
 # -- whose hooks -----------------------------------------------------------------------------------
 
 
@@ -389,3 +574,61 @@ def test_logs_of_hooks_that_are_not_ours_to_read_are_left_alone(
 def test_the_log_is_read_with_the_apps_own_credentials(post: Post) -> None:
     with hooks.log_of(Hook(target_type="integration")) as log, connect.app_client():
         assert [page.entries for page in log.pages()] == [()]
+
+
+def heard(account: Installation, hook_id: int, at: datetime) -> None:
+    DeliveryFactory.create(
+        account=account,
+        target_type="organization",
+        target_id=account.account_id,
+        hook_id=hook_id,
+        received_at=at,
+    )
+
+
+def test_a_hook_is_learned_from_what_it_delivered_in_three_days() -> None:
+    now = clock.now()
+    account = InstallationFactory.create(mode="token", account_type="Organization")
+    heard(account, 77, now - timedelta(days=2, hours=23))
+    heard(account, 78, now - timedelta(days=3, hours=1))
+    hooks.learn(now)
+    assert list(Hook.objects.values_list("github_id", flat=True)) == [77]
+
+
+def test_what_was_learned_is_not_looked_for_again() -> None:
+    now = clock.now()
+    account = InstallationFactory.create(mode="token", account_type="Organization")
+    WebhookState.objects.create(installation=account, rhythm_at=now - timedelta(minutes=50))
+    heard(account, 77, now - timedelta(minutes=55))
+    heard(account, 78, now - timedelta(hours=2))
+    hooks.learn(now)
+    assert list(Hook.objects.values_list("github_id", flat=True)) == [77]
+    stranger = InstallationFactory.create(mode="token", account_type="Organization")
+    WebhookState.objects.create(installation=stranger)  # nothing of it was looked at
+    heard(stranger, 79, now - timedelta(hours=9))
+    hooks.learn(now)
+    assert Hook.objects.filter(github_id=79, installation=stranger).exists()
+
+
+@pytest.mark.parametrize("url", ["https://[bad/", "", "http://mirror.example:99999999/"])
+def test_an_address_that_is_none_leads_nowhere(url: str) -> None:
+    assert not hooks.leads_here(HookRow(github_id=1, url=url, active=True))
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), NetworkError(), DatabaseError("gone")])
+def test_one_accounts_trouble_with_its_hooks_ends_no_check(
+    post: Post, repository: int, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    poor = InstallationFactory.create(mode="token", account_type="Organization")
+    asked = []
+
+    def look_up(installation: Installation) -> None:
+        asked.append(installation.pk)
+        if installation == poor:
+            raise error
+
+    monkeypatch.setattr(hooks, "look_up", look_up)
+    post.happens(repository, failed=1.0)
+    assert check().opened == 1
+    assert sorted(asked) == sorted(Installation.objects.values_list("pk", flat=True))
+    assert not WebhookState.objects.filter(rhythm_at=None).exists()
