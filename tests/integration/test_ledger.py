@@ -402,7 +402,7 @@ def test_five_minutes_are_read_again_however_much_happened_in_them(
 ) -> None:
     now = clock.now()
     first = [entry(octo, 1000 + i, now - timedelta(seconds=60 - i / 4)) for i in range(240)]
-    late = entry(octo, 1100, first[100].delivered_at, status_code=0)
+    late = entry(octo, 1020, first[20].delivered_at, status_code=0)
     on_time = [each for each in first if each.id != late.id]
     arrived(octo, on_time)
     fake.entries = on_time[::-1]
