@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import structlog
+from django.core.cache import cache
 
 from syncsvc import connect, discovery, rechecks, scheduling
 from syncsvc.github.errors import GitHubError
@@ -35,7 +36,7 @@ class Wishes:
     def carry_out(self) -> None:
         """Asks GitHub; its errors are logged, the periodic tasks try again."""
         try:
-            if self.discover and (connect.has_app() or connect.has_token()):
+            if self.discover and (connect.has_app() or connect.has_token()) and _may_discover():
                 discovery.discover()
         except GitHubError as error:
             log.warning("discovery.failed", kind=error.kind, sentence=error.sentence)
@@ -43,6 +44,15 @@ class Wishes:
             discovery.recheck(installation)
         if self.rechecks:
             scheduling.request_rechecks(self.rechecks)
+
+
+def _may_discover() -> bool:
+    """Once a minute at most: strangers' deliveries come in crowds."""
+    try:
+        return bool(cache.add("webhooks-discover", 1, timeout=60))
+    except Exception as error:  # noqa: BLE001  (each backend has its own; the cache only saves requests)
+        log.warning("connect.cache_unavailable", error=type(error).__name__)
+        return True
 
 
 def hear(told: Told, action: str, now: datetime, wishes: Wishes) -> str:
@@ -75,10 +85,14 @@ def hear(told: Told, action: str, now: datetime, wishes: Wishes) -> str:
 
 def _recorded(row: InstallationRow, known: Installation | None, wishes: Wishes) -> str:
     """Records the installation unless what we know is newer; of one time, GitHub is asked."""
-    if known is not None and known.status != Installation.Status.UNINSTALLED:
+    gone = known is not None and known.status == Installation.Status.UNINSTALLED
+    if known is not None and known.mode == Installation.Mode.APP:
+        # Of an installation that was replaced or ended since: ids only grow.
+        ended = known.github_id if gone else known.github_id - 1
+        if row.github_id <= ended:
+            return "stale"
+    if known is not None and not gone:
         ours, theirs = known.github_updated_at, row.updated_at
-        if known.github_id != row.github_id and known.github_id > row.github_id:
-            return "stale"  # of an installation that was replaced since: ids only grow
         if ours is not None and theirs is not None and theirs < ours:
             return "stale"
         if ours == theirs and ours is not None and _differs(row, known):
@@ -118,8 +132,8 @@ def _renamed(account: AccountRow, former: str, now: datetime, wishes: Wishes) ->
         now=now,
     )
     wishes.rechecks.add(known.pk)
+    wishes.doubted.add(known.pk)  # it carries no time: a late one looks like any other
     if known.account_login != former:
-        wishes.doubted.add(known.pk)  # one rename in between is missing, or this one is old
         return "recheck"
     discovery.rename(known, account.login)
     return "installation"

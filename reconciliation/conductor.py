@@ -121,17 +121,17 @@ def _read_account(run: Run) -> None:
     again before is answered by that."""
     asked = [] if run.job.dry_run else rechecks.all_of(run.job.installation_id)
     read_list(run)
+    lists = [each for each in asked if each.github_id == rechecks.WHOLE_LIST]
     if run.is_listed:
-        _answered(run, [each for each in asked if each.github_id == rechecks.WHOLE_LIST])
+        _answered(run, lists)
+    elif lists:
+        with run.lease.writing():
+            rechecks.failed(lists, run.context.now)
     if run.job.mode == SyncJob.Mode.RECONCILE:
         return
     read_contents(run)
-    named = [each for each in asked if each.github_id != rechecks.WHOLE_LIST]
     if not run.has_failures:
-        _answered(run, named)
-    elif named:
-        with run.lease.writing():
-            rechecks.failed(named, run.context.now)
+        _answered(run, [each for each in asked if each.github_id != rechecks.WHOLE_LIST])
 
 
 def _answered(run: Run, asked: Sequence[Recheck]) -> None:

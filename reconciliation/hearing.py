@@ -144,8 +144,9 @@ class _Hearing:
                 self._later[github_id] = Asked(
                     github_id=github_id, full_name=name, itself=True, reason="close"
                 )
-            if known is None or known.installation_id != self._installation.pk:
-                self._ask(github_id, name, "new")  # what it holds was never read for this account
+            if known is None:
+                # What it holds was never read, and it may be gone by now.
+                self._ask(github_id, name, "new", itself=True)
             if judged.change is not None:
                 changes.append(judged.change)
                 if known is not None and "default_branch" in judged.change.after:
@@ -185,8 +186,14 @@ class _Hearing:
             return
         changes: list[Change] = []
         for github_id, known in mirror.read(gone).items():
+            name = f"{known.owner}/{known.name}"
             if known.installation_id != self._installation.pk:
+                # The transfer to this account was not heard: whoever has it is to ask.
+                asked = Asked(github_id=github_id, full_name=name, itself=True, reason="deleted")
+                rechecks.ask(known.installation_id, [asked], trigger=WEBHOOK, now=self._now)
                 continue
+            # GitHub restores deleted ones under their id, and a replay comes late.
+            self._ask(github_id, name, "deleted", itself=True)
             change = removal(known, "deleted")
             if change is not None:
                 changes.append(change)

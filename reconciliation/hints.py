@@ -36,7 +36,8 @@ class Verdict(StrEnum):
 class Snapshot:
     """A repository as webhooks showed it last; see `syncsvc.webhooks.told.Told` for the times.
 
-    `unsure`: another webhook of the same time showed it differently; `close`: one of nearly the same.
+    `unsure`: another webhook of the same time showed it differently; `close`: one of nearly the same,
+    or one whose time does not tell.
     """
 
     row: RepositoryRow
@@ -69,11 +70,12 @@ def latest(snapshots: Iterable[Snapshot]) -> dict[int, Snapshot]:
         newest, other = (each, known) if each.as_of >= known.as_of else (known, each)
         differs = each.row != known.row
         tied = each.as_of == known.as_of
-        near = differs and abs(each.as_of - known.as_of) < MARGIN
+        # One that moves no time may be later than its times say.
+        near = differs and (abs(each.as_of - known.as_of) < MARGIN or not other.timed)
         found[each.row.github_id] = replace(
             newest,
             unsure=(newest.unsure or (tied and other.unsure) or (tied and differs)),
-            close=newest.close or near,
+            close=newest.close or other.close or near,
         )
     return found
 
@@ -93,14 +95,16 @@ def judge(
     if change is not None and not isinstance(change, Change):
         raise TypeError("what is proven leaves no doubt")
     if mine is None:
-        # A hook of an organization tells of repositories that the token may not see.
-        unseen = context.mode == "token"
+        # A hook of an organization tells of repositories that the token may not see, and a late
+        # webhook of one that was taken out of the selection meanwhile.
+        unseen = context.mode == "token" or context.repository_selection == "selected"
         return Judged(
             verdict=Verdict.ASK if unseen else Verdict.APPLY,
             change=None if unseen else _told(change, snapshot),
         )
-    if mine.status not in _PRESENT:
-        return Judged(verdict=Verdict.ASK)  # it was gone: a webhook from before that looks the same
+    # It was gone, or another account's: a webhook from before that looks the same.
+    if mine.status not in _PRESENT or mine.installation_id != context.installation_id:
+        return Judged(verdict=Verdict.ASK)
     as_of, known = snapshot.as_of, _known(mine)
     if as_of is None or as_of > context.now + _FUTURE:
         return Judged(verdict=Verdict.SAME if change is None else Verdict.ASK)
@@ -112,7 +116,7 @@ def judge(
         change = noted(mine, told_at=as_of) if newer else None
         return Judged(verdict=Verdict.SAME, change=change, confirm=snapshot.close)
     if known is not None and as_of < known:
-        older = snapshot.timed and known - as_of >= MARGIN
+        older = snapshot.timed and not snapshot.close and known - as_of >= MARGIN
         return Judged(verdict=Verdict.STALE if older else Verdict.ASK)
     if as_of == known or (read_at is not None and as_of <= read_at + MARGIN):
         return Judged(verdict=Verdict.ASK)

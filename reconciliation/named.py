@@ -1,5 +1,6 @@
 """Runs for some repositories: one by its name, or those that webhooks and gaps said to read again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -9,9 +10,10 @@ from reconciliation.contents import read_contents
 from reconciliation.diff import Evidence, compare, compare_absent, noted
 from reconciliation.run import Run
 from reconciliation.settling import apply, look_back
-from syncsvc import mirror, rechecks
-from syncsvc.github.errors import GitHubError
+from syncsvc import clock, mirror, rechecks
+from syncsvc.github.errors import GitHubError, RateLimited
 from syncsvc.github.payloads import RepositoryRow
+from syncsvc.leases import Cancelled, LeaseLost
 from syncsvc.models import Recheck, Repository
 from syncsvc.plan import Change, MirrorRepository
 from syncsvc.rechecks import Asked
@@ -65,6 +67,8 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
         verdict = compare(row, mine, run.context, proven=True)
         change = verdict if isinstance(verdict, Change) else None
         run.count_seen(row.github_id, change)
+        if mine is not None and not run.job.dry_run:
+            change = _noting_when(change, mine, clock.now())
     apply(run, [change] if change else [], {row.github_id: row})
 
 
@@ -78,6 +82,17 @@ def read_rechecks(run: Run) -> None:
     """Reads what webhooks and gaps named, as far as it is due: each repository itself where that was
     asked for, and of all of them the lists that changed (R6.3, R6.6)."""
     taken = rechecks.due(run.job.installation_id, run.context.now)
+    try:
+        _read_taken(run, taken)
+    except (RateLimited, Cancelled, LeaseLost):
+        raise  # it goes on with them
+    except Exception:
+        # What ends a run must not be the first thing that the next one does.
+        rechecks.failed(taken, clock.now())
+        raise
+
+
+def _read_taken(run: Run, taken: Sequence[Recheck]) -> None:
     unread: list[Recheck] = []
     for number, each in enumerate(taken):
         run.lease.progress(STAGE, number, len(taken), each.full_name)
@@ -118,8 +133,8 @@ def _read_by_id(run: Run, asked: Recheck) -> bool:
         verdict = compare(answer, known, run.context, proven=True)
         change = verdict if isinstance(verdict, Change) else None
         run.count_seen(asked.github_id, change)
-        if known is not None:
-            change = _noting_when(change, known, run.context.now)
+        if known is not None and not run.job.dry_run:
+            change = _noting_when(change, known, clock.now())
     elif known is not None and ours:
         change = compare_absent(known, answer, run.context)
         run.count_absent(asked.github_id, change)

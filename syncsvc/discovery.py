@@ -47,13 +47,13 @@ def recheck(installation: Installation) -> None:
     """Asks GitHub about one installation whose token was refused, and records what it says."""
     if installation.mode != Installation.Mode.APP or not connect.has_app():
         return
-    with connect.app_client() as client:
-        try:
+    try:
+        with connect.app_client() as client:
             record(client.installation(installation.github_id))
-        except NotFound:
-            mark_uninstalled(installation)
-        except GitHubError as error:
-            log.info("installation.recheck_failed", reason=error.kind)
+    except NotFound:
+        mark_uninstalled(installation)
+    except GitHubError as error:
+        log.info("installation.recheck_failed", reason=error.kind)
 
 
 def _discover_app() -> list[Found]:

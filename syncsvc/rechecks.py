@@ -126,7 +126,8 @@ def waiting(now: datetime, installation_ids: Collection[int] | None = None) -> l
     such run behind them that is younger than `PAUSE`."""
     jobs = SyncJob.objects.filter(installation=OuterRef("installation"))
     busy = jobs.filter(status__in=SyncJob.ACTIVE)
-    just_read = jobs.filter(mode=SyncJob.Mode.RECHECK, created_at__gt=now - PAUSE)
+    urgent = (SyncJob.Trigger.WEBHOOK, SyncJob.Trigger.GAP)
+    just_read = jobs.filter(trigger__in=urgent, created_at__gt=now - PAUSE)
     rows = Recheck.objects.filter(
         ~Exists(busy),
         ~Exists(just_read),

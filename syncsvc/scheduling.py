@@ -73,7 +73,9 @@ def request_remembered() -> int:
             job = ended.select_for_update(skip_locked=True, of=("self",)).filter(pk=job_id).first()
             if job is None:
                 continue  # another worker got there first
-            decision = SyncService.request(job.installation_id, job.follow_up)
+            cron = job.follow_up == SyncJob.Trigger.CRON
+            mode = SyncJob.Mode.INCREMENTAL if cron else SyncJob.Mode.FULL
+            decision = SyncService.request(job.installation_id, job.follow_up, mode=mode)
             if decision.action is not Action.BLOCK:
                 SyncJob.objects.filter(pk=job_id).update(follow_up="")
                 asked += 1
@@ -94,6 +96,7 @@ def request_retries() -> int:
                 SyncJob.Trigger.CRON,
                 mode=SyncJob.Mode.REPO,
                 repository=repository.full_name,
+                remember=False,
             )
             if decision.action is Action.START:
                 # The run may end before it comes to the lists.

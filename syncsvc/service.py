@@ -52,6 +52,8 @@ class SyncService:
                 ),
                 ring=ring,
             )
+        # A dry run that is remembered would come back as a real one.
+        remember = remember and not dry_run
         passed_by = decision.job_id and decision.action is Action.SKIP and remember
         if passed_by and not _remember(decision, trigger):
             # The job that would have served us ended since we looked: ask again.
@@ -83,7 +85,7 @@ def _remember(decision: Decision, trigger: str) -> bool:
     active = SyncJob.objects.filter(pk=decision.job_id or "", status__in=SyncJob.ACTIVE)
     if trigger not in REMEMBERED:
         active.filter(mode=SyncJob.Mode.RECHECK, follow_up="").update(follow_up=trigger)
-        return True
+        return active.exists()
     lesser = [known for known in ("", *REMEMBERED) if known not in policy.URGENT_TRIGGERS]
     if trigger in policy.URGENT_TRIGGERS:
         lesser = ["", *REMEMBERED]

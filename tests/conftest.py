@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from django.core.cache import cache as shared_cache
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
@@ -56,6 +57,7 @@ def quick_keys() -> Iterator[None]:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for again is read at once, however often."""
     monkeypatch.setattr(rechecks, "PAUSE", timedelta(0))
+    shared_cache.clear()  # it remembers when accounts were last looked for
 
 
 @pytest.fixture(autouse=True)

@@ -176,7 +176,9 @@ class BudgetGuard:
         with self._lock:
             now = self._clock()
             limit = parse_rate_limit(headers, now)
-            if limit is None:
+            if (
+                limit is None or limit.limit <= 0
+            ):  # a suspended installation has no budget, not a small one
                 return
             seen = Budget(
                 resource=limit.resource,

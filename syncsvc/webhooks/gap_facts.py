@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from django.db.models import Q
+
+from syncsvc import rechecks
 from syncsvc.github.values import parse_time
-from syncsvc.models import Gap, Hook, MissedDelivery, Recheck, SyncJob
+from syncsvc.models import ContentList, Gap, Hook, MissedDelivery, Recheck, SyncJob
 from syncsvc.webhooks import gaps
 
 ITEMS: Final = ("repositories", "issues", "pull_requests", "commits")
@@ -76,28 +79,48 @@ def _job(job: SyncJob | None) -> gaps.Job | None:
 
 
 def _covering(gap: Gap, asked: gaps.Catchup | None) -> gaps.Covering | None:
-    """The newest run that read all that was asked for, whoever had asked for it."""
+    """The newest run that read all that was asked for, whoever had asked for it.
+
+    A run that failed somewhere else counts as well: an account that lacks one permission, or holds one
+    repository that always fails, has no other runs. What it could not read is noted on its lists.
+    """
     if asked is None:
         return None
     ended = SyncJob.objects.filter(
         installation=gap.installation_id, dry_run=False, started_at__gte=asked.asked_at
-    )
+    ).filter(status__in=(SyncJob.Status.SUCCEEDED, SyncJob.Status.PARTIAL))
     whole = ended.filter(
-        status=SyncJob.Status.SUCCEEDED, mode__in=(SyncJob.Mode.INCREMENTAL, SyncJob.Mode.FULL)
+        Q(status=SyncJob.Status.SUCCEEDED) | Q(verification__complete=True),
+        mode__in=(SyncJob.Mode.INCREMENTAL, SyncJob.Mode.FULL),
     )
     job = whole.order_by("-started_at").first()
     if job is None and asked.repositories:
-        named = ended.filter(status=SyncJob.Status.SUCCEEDED, mode=SyncJob.Mode.RECHECK)
-        job = named.order_by("-started_at").first()
-        left = Recheck.objects.filter(
-            installation=gap.installation_id, github_id__in=asked.repositories
-        )
-        if job is None or left.filter(asked_at__lte=job.started_at).exists():
+        job = ended.filter(mode=SyncJob.Mode.RECHECK).order_by("-started_at").first()
+        if job is None or _is_left(gap, asked, job):
             return None
-    if job is None or job.started_at is None:
+    if job is None or job.started_at is None or _is_unreadable(gap, asked):
         return None
     gap.job = job
     return gaps.Covering(started_at=job.started_at, changed=_changes(job))
+
+
+def _is_left(gap: Gap, asked: gaps.Catchup, job: SyncJob) -> bool:
+    """Whether something that was asked for still waits: by name, or by the whole list instead."""
+    waiting = Recheck.objects.filter(installation=gap.installation_id)
+    named = waiting.filter(github_id__in=asked.repositories, asked_at__lte=job.started_at)
+    return named.exists() or waiting.filter(github_id=rechecks.WHOLE_LIST).exists()
+
+
+def _is_unreadable(gap: Gap, asked: gaps.Catchup) -> bool:
+    """Whether a list of a repository that is concerned failed, and has not been read since."""
+    concerned = set(asked.repositories)
+    for github_id in gap.missed_deliveries.values_list("repository_github_id", flat=True):
+        concerned.add(github_id or 0)
+    return ContentList.objects.filter(
+        repository__installation=gap.installation_id,
+        repository__github_id__in=concerned,
+        failures__gt=0,
+    ).exists()
 
 
 def _changes(job: SyncJob) -> int:

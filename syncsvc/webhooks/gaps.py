@@ -28,8 +28,8 @@ KEPT: Final = timedelta(days=3)
 """GitHub redelivers nothing older."""
 REDELIVERY_PAUSE: Final = timedelta(minutes=1)
 """After the first request; three times as long after each further one."""
-REDELIVERY_WAIT: Final = timedelta(minutes=10)
-"""For all redeliveries of a gap together: then it is read instead."""
+REDELIVERY_WAIT: Final = timedelta(minutes=15)
+"""For all redeliveries of a gap together, three of each: then it is read instead."""
 TARGETED: Final = 50
 """More repositories than that are read by a run over the whole account."""
 RETRY_BASE: Final = timedelta(minutes=1)
@@ -37,10 +37,10 @@ RETRY_CAP: Final = timedelta(hours=1)
 SUSPENDED_PAUSE: Final = timedelta(minutes=10)
 SOON: Final = timedelta(seconds=30)
 
-_OF_THE_ACCOUNT: Final = frozenset(
-    {"installation", "installation_repositories", "installation_target", "repository", "public"}
-)
-"""Events that change which repositories there are, if they do not say which one they are about."""
+_OF_REPOSITORIES: Final = frozenset({"issues", "public", "pull_request", "push", "repository"})
+"""Events that change the mirror: one that does not say which repository it is about may be any."""
+_WHOLE_SECOND: Final = timedelta(seconds=1)
+"""GitHub's times leave the rest of it out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +194,7 @@ def repositories_of(missed: Iterable[Missed]) -> frozenset[int]:
             return frozenset()
         if each.repository_id is not None:
             found.add(each.repository_id)
-        elif each.event in _OF_THE_ACCOUNT:
+        elif each.event in _OF_REPOSITORIES:
             return frozenset()
     return frozenset(found) if len(found) <= TARGETED else frozenset()
 
@@ -258,7 +258,7 @@ def _still(facts: Facts) -> frozenset[int]:
 
 def _is_covered(missed: Missed, asked: Catchup, run: Covering) -> bool:
     """Whether the run has read what this event was about: it began afterwards, and knew of it."""
-    if run.started_at < missed.first_at:
+    if run.started_at < min(missed.first_at + _WHOLE_SECOND, missed.detected_at):
         return False
     return (
         not asked.repositories

@@ -14,7 +14,15 @@ from django.db import transaction
 from django.db.models import F
 
 from syncsvc import conf, events, rechecks
-from syncsvc.github.errors import GitHubError, Gone, NotFound, RateLimited, ValidationFailed
+from syncsvc.github.errors import (
+    Forbidden,
+    GitHubError,
+    Gone,
+    NotFound,
+    RateLimited,
+    ServerError,
+    ValidationFailed,
+)
 from syncsvc.models import Gap, Hook, MissedDelivery, Recheck, Repository, SyncJob
 from syncsvc.policy import Action, Decision
 from syncsvc.rechecks import Asked
@@ -26,6 +34,8 @@ REDELIVERIES: Final = 60
 JITTER: Final = timedelta(seconds=30)
 BLOCKED_PAUSE: Final = timedelta(minutes=1)
 LONGEST_BLOCK: Final = timedelta(minutes=15)
+
+_ABOUT_ONE: Final = (NotFound, Gone, ValidationFailed, Forbidden, ServerError)
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +128,7 @@ def _ask_hook(hook: Hook, rows: Sequence[MissedDelivery], check: Check) -> list[
                 check.redeliveries -= 1
                 try:
                     source.redeliver(row.latest_id)
-                except (NotFound, Gone, ValidationFailed) as error:
+                except _ABOUT_ONE as error:  # says nothing about the others
                     log.info("delivery.not_redelivered", guid=row.guid, kind=error.kind)
                 asked.append(row)
     except GitHubError as error:

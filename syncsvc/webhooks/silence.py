@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 
 from syncsvc import conf
 from syncsvc.models import Delivery, Gap, Installation, WebhookState
@@ -123,7 +123,9 @@ def strange(now: datetime) -> list[Silence]:
     """The silences that are to open a gap, of all active accounts (one query).
 
     Counted from the last delivery, or from the end of the last gap: what was silent before that has
-    been looked into. An account with an open gap is being looked into.
+    been looked into; or from when the account itself last changed, because GitHub tells suspended ones
+    nothing. An account with an open gap is being looked into. Each further gap of one silence needs
+    twice as much: on a holiday there is nothing to be told, whatever else changes.
     """
     gaps = Gap.objects.filter(installation=OuterRef("installation_id"))
     looked_into = gaps.filter(closed_at__isnull=False).exclude(healed_by="quiet")
@@ -133,12 +135,22 @@ def strange(now: datetime) -> list[Silence]:
         )
         .exclude(rhythm=[])
         .exclude(Exists(gaps.filter(closed_at__isnull=True)))
-        .annotate(looked_at=Subquery(looked_into.order_by("-closed_at").values("closed_at")[:1]))
+        .annotate(
+            looked_at=Subquery(looked_into.order_by("-closed_at").values("closed_at")[:1]),
+            before=Count(
+                "installation__gaps",
+                filter=Q(
+                    installation__gaps__reason=Gap.Reason.SILENCE,
+                    installation__gaps__opened_at__gt=F("last_delivery_at"),
+                ),
+            ),
+        )
         .select_related("installation")
     )
     found = []
     for state in states.order_by("pk"):
-        since = max(filter(None, (state.last_delivery_at, state.looked_at)))
+        changed_at = state.installation.updated_at
+        since = max(filter(None, (state.last_delivery_at, state.looked_at, changed_at)))
         judgement = rhythm.judge(
             state.rhythm,
             since,
@@ -146,7 +158,8 @@ def strange(now: datetime) -> list[Silence]:
             threshold=_threshold(state.installation),
             longest_quiet=state.longest_quiet,
         )
-        if judgement.verdict is rhythm.Verdict.STRANGE:
+        strange = judgement.surprise > judgement.limit * 2 ** min(state.before, 30)
+        if judgement.verdict is rhythm.Verdict.STRANGE and strange:
             found.append(Silence(installation=state.installation, since=since, judgement=judgement))
     return found
 

@@ -93,11 +93,11 @@ def test_a_redelivery_in_vain_is_exhausted_and_read_instead() -> None:
     )
 
 
-def test_redelivery_is_waited_for_ten_minutes_in_all() -> None:
+def test_redelivery_is_waited_for_a_quarter_of_an_hour_in_all() -> None:
     event = asked(times=TRIES, ago=timedelta(seconds=30))
-    waiting = facts(event, step=gaps.REDELIVERING, redelivering_since=NOW - 9 * MINUTE)
+    waiting = facts(event, step=gaps.REDELIVERING, redelivering_since=NOW - 14 * MINUTE)
     assert step(waiting) == Hold(until=NOW + MINUTE)
-    assert isinstance(step(replace(waiting, redelivering_since=NOW - 10 * MINUTE)), CatchUp)
+    assert isinstance(step(replace(waiting, redelivering_since=NOW - 15 * MINUTE)), CatchUp)
 
 
 @pytest.mark.parametrize(
