@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from django.db import IntegrityError, connection, transaction
 
-from reconciliation import repositories
+from reconciliation import repositories, settling
 from syncsvc import clock, jobs, leases, mirror, scheduling, service
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.models import EtagEntry, Installation, Repository, SyncJob
@@ -224,7 +224,7 @@ def test_a_stale_list_takes_nothing_from_another_account(
     sync(bente)
     row = public(octo)
     EtagEntry.objects.all().delete()
-    plain = repositories.settle
+    plain = settling.settle
 
     def overtaken(running: Any, rows: Any) -> None:
         monkeypatch.setattr(repositories, "settle", plain)
