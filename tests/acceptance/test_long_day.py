@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 #: A morning; `make bench` lives through a whole day.
 STORM = Plan(
     loads={
-        BUSY: Load(per_day=260, hours=(0.0,) * 8 + (1.0,) * 3 + (0.0,) * 13),
+        BUSY: Load(per_day=200, hours=(0.0,) * 8 + (1.0,) * 3 + (0.0,) * 13),
         QUIET: Load(per_day=10, hours=STRICT),
     },
     begin=MONDAY + timedelta(hours=8),

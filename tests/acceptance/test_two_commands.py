@@ -32,14 +32,12 @@ def test_start_trouble_ctrl_c_and_start_again(serve: Callable[..., Served], tmp_
     for name in ("web", "worker", "beat"):
         before[name].kill()
     replaced = ("web", "worker", "beat")
-    until(
-        lambda: all(
-            name in served.children() and served.children()[name].pid != before[name].pid
-            for name in replaced
-        ),
-        20,
-        served.said,
-    )
+
+    def have_come_back() -> bool:
+        present = served.children()  # looked at once: one may die between two looks
+        return all(name in present and present[name].pid != before[name].pid for name in replaced)
+
+    until(have_come_back, 20, served.said)
     until(lambda: served.status() == 200, 20, served.said)
 
     # Ctrl-C ends everything and leaves nothing behind but data
