@@ -8,11 +8,13 @@ from django.db.models import Q, QuerySet
 
 from reconciliation import conductor
 from syncsvc import clock, jobs
-from syncsvc.models import Gap, Hook
+from syncsvc.models import Gap, Hook, Installation
 from syncsvc.shell import Exit, Failure, ShellCommand, installation_named
 from syncsvc.webhooks import watch
 
 POLL_SECONDS: Final = 1.0
+LONGEST_PAUSE: Final = 10.0
+"""Redeliveries arrive before their gap is due; each look reads every log."""
 LONGEST_WAIT: Final = 1800.0
 
 
@@ -92,9 +94,10 @@ def _chosen(login: str | None) -> QuerySet[Gap]:
 
 
 def _wait(chosen: QuerySet[Gap]) -> None:
-    """Does what worker and beat would do, until nothing is open."""
+    """Does what worker and beat would do, until nothing is open but what waits for its account."""
     deadline = time.monotonic() + LONGEST_WAIT
-    left = chosen.filter(closed_at__isnull=True)
+    suspended = Installation.Status.SUSPENDED
+    left = chosen.filter(closed_at__isnull=True).exclude(installation__status=suspended)
     while left.exists() and time.monotonic() < deadline:
         worked = False
         for gap in left.select_related("job"):
@@ -107,7 +110,9 @@ def _wait(chosen: QuerySet[Gap]) -> None:
                 )
                 worked = True
         if not worked:
-            time.sleep(POLL_SECONDS)
+            due = left.order_by("next_step_at").values_list("next_step_at", flat=True).first()
+            seconds = (due - clock.now()).total_seconds() if due is not None else 0.0
+            time.sleep(min(max(seconds, POLL_SECONDS), LONGEST_PAUSE))
         watch.check(rng=_at_once)
 
 
