@@ -1,5 +1,6 @@
 """Asks for every sync that is due, and keeps the periodic tasks that beat runs (R3.4)."""
 
+import random
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -112,7 +113,9 @@ def request_rechecks(installation_ids: Collection[int] | None = None) -> int:
     for again. Returns how many were started.
     """
     started = 0
-    for each in rechecks.waiting(clock.now(), installation_ids)[:AT_ONCE]:
+    waiting = rechecks.waiting(clock.now(), installation_ids)
+    random.shuffle(waiting)  # those that policy turns down must not stand in front of the others
+    for each in waiting[:AT_ONCE]:
         mode = SyncJob.Mode.INCREMENTAL if each.whole else SyncJob.Mode.RECHECK
         decision = SyncService.request(
             each.installation_id, each.trigger, mode=mode, remember=False
