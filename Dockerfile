@@ -1,4 +1,4 @@
-# One image, three roles: web (default), worker and beat. See compose.yaml.
+# One image, four roles: web (default), worker, clerk and beat. See compose.yaml.
 FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /venv

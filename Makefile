@@ -14,7 +14,7 @@ APART := SYNC_VAR_DIR="$(CURDIR)/var/test" SYNC_EMBEDDED_FSYNC=off
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench e2e contract-data lock clean venv runtime dev
+.PHONY: help run test lint format bench chaos e2e contract-data lock clean venv runtime dev
 
 help:
 	@echo 'make run            the whole product on this machine; PORT=8001 chooses another port'
@@ -22,6 +22,7 @@ help:
 	@echo 'make lint           everything that is checked without running the product'
 	@echo 'make format         formats the code'
 	@echo 'make bench          measures, writes bench.json'
+	@echo 'make chaos          kills, cuts off and starves what runs, about eight minutes; writes chaos.json'
 	@echo 'make e2e            tests in a real browser (an installed Chromium)'
 	@echo 'make contract-data  fetches the descriptions of GitHub that some tests compare with'
 	@echo 'make lock           writes requirements/*.txt anew from requirements/*.in'
@@ -42,7 +43,7 @@ lint: dev
 	$(PY) manage.py makemigrations --check --dry-run
 	SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_hex(40))') BASE_URL=https://mirror.example \
 		$(PY) manage.py check --deploy --fail-level WARNING
-	$(PY) -m djlint templates --lint --check --quiet
+	$(PY) -m djlint templates --lint --check
 
 format: dev
 	$(PY) -m ruff check --fix --quiet .
@@ -51,6 +52,9 @@ format: dev
 
 bench: dev
 	@$(APART) exec $(PY) -m tests.bench $(ARGS)
+
+chaos: dev
+	@exec $(PY) -m tests.chaos $(ARGS)
 
 e2e: dev
 	@$(call install,e2e)
@@ -65,7 +69,7 @@ lock: dev
 	$(COMPILE) requirements/e2e.in -c requirements/dev.txt -o requirements/e2e.txt $(ARGS)
 
 clean:
-	rm -rf $(VENV) staticfiles bench.json .contract-data .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) staticfiles bench.json chaos.json .contract-data .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # --- the virtual environment ------------------------------------------------------------------
 # Installed again only when a lock file changed: its checksum is kept beside what it installed.

@@ -39,7 +39,7 @@ UNFOLD: Final[dict[str, Any]] = {
             "200": "#c9d8fa",
             "300": "#a5c1ff",
             "400": "#8fb1ff",
-            "500": "#4f7be0",
+            "500": "#5a86e8",
             "600": "#2b59c3",
             "700": "#1f459e",
             "800": "#1c3a80",
@@ -61,6 +61,7 @@ UNFOLD: Final[dict[str, Any]] = {
                     _entry("Daily metrics", "monitoring", "syncsvc.repositorymetric"),
                     _entry("Readings", "menu_book", "syncsvc.contentlist"),
                     _entry("Sync jobs", "sync", "syncsvc.syncjob"),
+                    _entry("Dead letters", "mark_email_unread", "syncsvc.deadletter"),
                 ],
             },
             {
@@ -74,6 +75,23 @@ UNFOLD: Final[dict[str, Any]] = {
                     _entry("Accounts' rhythms", "ecg_heart", "syncsvc.webhookstate"),
                     _entry("To be read again", "replay", "syncsvc.recheck"),
                 ],
+            },
+            {
+                "title": "Accuracy",
+                "separator": True,
+                "items": [
+                    _entry("Discrepancies", "difference", "reconciliation.discrepancy"),
+                    _entry("Held disappearances", "front_hand", "reconciliation.review"),
+                    _entry("Figures of runs", "percent", "reconciliation.runfigure"),
+                    _entry("Independent audits", "fact_check", "reconciliation.sampleaudit"),
+                    _entry("Integrity problems", "rule", "reconciliation.integrityissue"),
+                    _entry("Audit log", "history", "reconciliation.auditentry"),
+                ],
+            },
+            {
+                "title": "Alerts",
+                "separator": True,
+                "items": [_entry("Incidents", "notifications_active", "alerts.incident")],
             },
             {
                 "title": "People",

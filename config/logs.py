@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -81,6 +82,8 @@ def configure(*, level: str) -> None:
                 "celery.beat": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.worker.strategy": {"level": "WARNING"},
+                # A line for each message that came too late: thousands after an hour without a worker.
+                "celery.worker.request": {"level": "WARNING"},
                 "django_celery_beat": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
                 # Strangers try names all day: a 400 is answer enough.
@@ -97,6 +100,16 @@ def configure_sentry(dsn: str) -> None:
     def scrub(event: Any, _hint: Any) -> Any:
         return _redact_value("event", event)
 
+    def forget_ping(crumb: Any, _hint: Any) -> Any:
+        """Of requests only the address is kept, and that of the ping is a secret."""
+        address = urlsplit(os.environ.get("HEALTHCHECK_PING_URL", ""))
+        asked = str((crumb.get("data") or {}).get("url", ""))
+        return None if address.hostname and address.hostname in asked else crumb
+
     sentry_sdk.init(
-        dsn=dsn, send_default_pii=False, include_local_variables=False, before_send=scrub
+        dsn=dsn,
+        send_default_pii=False,
+        include_local_variables=False,
+        before_send=scrub,
+        before_breadcrumb=forget_ping,
     )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Exchange, Queue
 
 from config import admin_look, demo, embedded, logs
 
@@ -80,6 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "syncsvc.health.probes",
+    "syncsvc.error_pages.refuses_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -128,7 +130,7 @@ REDIS_URL = env.str("REDIS_URL", default="")
 CACHE_URL = env.str("CACHE_URL", default="" if TESTING else REDIS_URL)
 CACHES: dict[str, dict[str, Any]] = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}
+        {"BACKEND": "config.redis_cache.Cache", "LOCATION": CACHE_URL}
         if CACHE_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
@@ -177,17 +179,42 @@ X_FRAME_OPTIONS = "DENY"
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL) or "filesystem://localhost"
 FILESYSTEM_BROKER = CELERY_BROKER_URL.startswith("filesystem://")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    embedded.broker_options() if FILESYSTEM_BROKER else {}
-)
+REDIS_BROKER = CELERY_BROKER_URL.startswith(("redis://", "rediss://", "sentinel://"))
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+if REDIS_BROKER:
+    # A Redis that went away without a word (a failover, a firewall) is noticed and left within half a minute.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
 if FILESYSTEM_BROKER:
+    CELERY_BROKER_TRANSPORT_OPTIONS = embedded.broker_options()
     CELERY_BROKER_TRANSPORT = "config.filesystem_broker:Transport"
+# Runs take as long as they take: what must not wait behind them (the sweeper, the schedule, deliveries) has
+# a queue of its own. A worker that is told of no queue takes from both.
 CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="github-mirror")
+SHORT_QUEUE_ENDING = "-short"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in (
+        CELERY_TASK_DEFAULT_QUEUE,
+        CELERY_TASK_DEFAULT_QUEUE + SHORT_QUEUE_ENDING,
+    )
+]
+CELERY_TASK_ROUTES = [
+    {"reconciliation.run_job": {"queue": CELERY_TASK_DEFAULT_QUEUE}},
+    {"*": {"queue": CELERY_TASK_DEFAULT_QUEUE + SHORT_QUEUE_ENDING}},
+]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # however long the broker is away, workers wait for it
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_TASK_PUBLISH_RETRY = False  # a request never waits for a broker that is down
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# A worker whose slots are all taken leaves messages to those that are free; only Redis can do that.
+CELERY_WORKER_DISABLE_PREFETCH = REDIS_BROKER
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
@@ -204,7 +231,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["syncsvc.api.parsers.JSONBody"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
     ],
@@ -255,6 +282,12 @@ SPECTACULAR_SETTINGS = {
         "JobStatus": "syncsvc.models.SyncJob.Status",
         "JobMode": "syncsvc.models.SyncJob.Mode",
         "RepositoryStatus": "syncsvc.models.Repository.Status",
+        "DeadLetterKind": "syncsvc.models.DeadLetter.Kind",
+        "DeadLetterStatus": "syncsvc.models.DeadLetter.Status",
+        "ReviewStatus": "reconciliation.models.Review.Status",
+        "AuditKind": "reconciliation.models.AuditEntry.Kind",
+        "IncidentStatus": "alerts.models.Incident.Status",
+        "IncidentSeverity": "alerts.models.Incident.Severity",
     },
 }
 
@@ -274,6 +307,14 @@ SYNC_DEMO = env.bool("SYNC_DEMO", default=False)
 
 # Set, `/metrics` answers only its bearer and staff; unset, everybody (it names nobody).
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
+# Asked for once a minute, with /fail behind it while something is silent. Its path is a secret.
+HEALTHCHECK_PING_URL = env.str("HEALTHCHECK_PING_URL", default="")
+if HEALTHCHECK_PING_URL and not (
+    urlsplit(HEALTHCHECK_PING_URL).scheme in ("http", "https")
+    and urlsplit(HEALTHCHECK_PING_URL).hostname
+):
+    raise ImproperlyConfigured("HEALTHCHECK_PING_URL must be an http or https address.")
 
 # --- Logs and errors --------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("syncsvc.api.urls")),
+    path("api/v1/", include("reconciliation.urls")),
+    path("api/v1/", include("alerts.urls")),
+    path("", include("reconciliation.urls_pages")),
     path("", include("syncsvc.urls")),
 ]
 

@@ -4,12 +4,14 @@ An issue or a pull request is asked for by itself: a list shifts while it is rea
 question: the history of a head is what it is.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from django.db import DataError, IntegrityError
 
 from reconciliation.content_diff import compare
-from reconciliation.lists import ListRun
+from reconciliation.findings import Finding
+from reconciliation.lists import ListRun, found, gone_from
 from reconciliation.run import Run
 from syncsvc import contents
 from syncsvc.content_plan import Key, item_of
@@ -33,6 +35,7 @@ OUT_OF_REACH: Final = (
     "Items are missing from GitHub's list, and the repository itself could not be confirmed: "
     "nothing of it was removed."
 )
+BEYOND: Final = "Older than the newest commits that are kept."
 REFUSED: Final = "The database cannot hold what GitHub says: left as it was."
 LEFT: Final = (
     "GitHub's list lacked it and its own page did not say what became of it: left as it was."
@@ -65,15 +68,26 @@ def _drop(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
     dropped = {key: held for key, held in lacking.items() if not current.is_beyond(held)}
     current.removed.update(lacking)
     run.tally(current.entity, deleted=len(dropped))
+    findings = [gone_from(current, key, held, "dropped") for key, held in dropped.items()]
     if run.job.dry_run:
-        for key in dropped:
-            run.proposed_item(current.entity, "delete", _name(current, key))
+        _propose(run, current, dropped, findings)
         return True
     if lacking:
         with run.phase("update"), run.lease.writing():
             contents.drop([held.pk for held in dropped.values()], run.author)
             contents.prune(beyond)
+            run.judge.repaired(findings)
+            _noted(run, current, "delete", dropped)
+            _noted(run, current, "delete", lacking.keys() - dropped.keys(), error=BEYOND)
     return True
+
+
+def _propose(run: Run, current: ListRun, keys: Iterable[Key], findings: list[Finding]) -> None:
+    for key in keys:
+        run.proposed_item(current.entity, "delete", _name(current, key))
+    with run.lease.writing():
+        run.judge.proposed(findings)
+        _noted(run, current, "delete", keys, result="proposed")
 
 
 def _ask(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
@@ -107,13 +121,15 @@ def _ask(run: Run, current: ListRun, lacking: dict[Key, Held]) -> bool:
         return False
     current.removed.update(gone)
     run.tally(current.entity, deleted=len(gone))
+    findings = [gone_from(current, key, lacking[key], reason) for key, reason in gone.items()]
     if run.job.dry_run:
-        for key in gone:
-            run.proposed_item(current.entity, "delete", _name(current, key))
+        _propose(run, current, gone, findings)
     elif gone:
         with run.phase("update"), run.lease.writing():
             reasons = {lacking[key].pk: reason for key, reason in gone.items()}
             contents.remove(current.entity, reasons, run.author)
+            run.judge.repaired(findings)
+            _noted(run, current, "delete", gone)
     return known
 
 
@@ -141,11 +157,29 @@ def _keep(run: Run, current: ListRun, fate: Fate) -> None:
         try:
             with run.phase("update"), run.lease.writing():
                 contents.write(current.entity, updated, run.author)
+                run.judge.repaired([found(current, item, mine.get(item.key))])
+                _noted(run, current, "update", [item.key])
         except (IntegrityError, DataError):
             _unknown(run, current, _name(current, item.key), REFUSED, "validation")
+            with run.lease.writing():
+                _noted(run, current, "update", [item.key], result="failed", error=REFUSED)
             return
     run.tally(current.entity, updated=len(updated))
     current.changed.update(item.key for item in updated)
+
+
+def _noted(
+    run: Run,
+    current: ListRun,
+    operation: str,
+    keys: Iterable[Key],
+    *,
+    result: str = "done",
+    error: str = "",
+) -> None:
+    """Says in the trail what became of items (P7)."""
+    pairs = [(current.subject.pk, key[1] if isinstance(key, tuple) else key) for key in keys]
+    run.trail.wrote(current.entity, operation, pairs, result=result, error=error)
 
 
 def _unknown(

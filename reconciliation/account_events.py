@@ -15,7 +15,7 @@ from syncsvc import connect, discovery, rechecks, scheduling
 from syncsvc.github.errors import GitHubError
 from syncsvc.github.payloads import AccountRow, InstallationRow
 from syncsvc.models import Installation, SyncJob
-from syncsvc.rechecks import Asked
+from syncsvc.rechecks import REPOSITORY, Asked
 from syncsvc.webhooks.told import Subject, Told
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ def hear(told: Told, action: str, now: datetime, wishes: Wishes) -> str:
         # A selection that goes from all to selected names nothing that it takes away: list again.
         rechecks.ask(
             found.pk,
-            [Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason=action)],
+            [Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason=action, told=REPOSITORY)],
             trigger=SyncJob.Trigger.WEBHOOK,
             now=now,
         )
@@ -127,7 +127,7 @@ def _renamed(account: AccountRow, former: str, now: datetime, wishes: Wishes) ->
         return "unchanged"
     rechecks.ask(
         known.pk,
-        [Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason="renamed")],
+        [Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason="renamed", told=REPOSITORY)],
         trigger=SyncJob.Trigger.WEBHOOK,
         now=now,
     )

@@ -4,3 +4,10 @@ from django.apps import AppConfig
 class ReconciliationConfig(AppConfig):
     name = "reconciliation"
     verbose_name = "Reconciliation"
+
+    def ready(self) -> None:
+        from reconciliation import acts, gauges, showing  # noqa: PLC0415  (models need the apps to be ready)
+
+        acts.listen()
+        gauges.register()
+        showing.register()

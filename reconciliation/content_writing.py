@@ -6,24 +6,25 @@ moved on only after the last of its rows is there.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
-from django.db import DataError, IntegrityError
 
-from reconciliation import absent_items, content_diff
-from reconciliation.lists import Judgement, ListRun, Subject
+from reconciliation import absent_items, content_diff, integrity, poison, resuming
+from reconciliation.findings import Finding, key_of
+from reconciliation.lists import Judgement, ListRun, Subject, found
 from reconciliation.needs import wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents, rechecks
 from syncsvc.content_lists import Failed, ListKey, Settled
 from syncsvc.content_plan import Item, Key, MirrorItem
 from syncsvc.contents import Written
+from syncsvc.github.content import CommitRow
 from syncsvc.github.errors import GitHubError
-from syncsvc.github.reading import Entity
+from syncsvc.github.reading import ContentRow, Entity
 from syncsvc.models import SyncJob
-from syncsvc.rechecks import Asked
+from syncsvc.rechecks import ITEMS, Asked
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,10 @@ class Writing:
         self._ended: list[ListRun] = []
         self._lacking: list[ListRun] = []
         self._failed: list[Failed] = []
+        self._findings: dict[tuple[Entity, Key], Finding] = {}
+        #: Of the rows that are being written those that the mirror lacked; what a dry run would do.
+        self._unknown: defaultdict[Entity, set[Key]] = defaultdict(set)
+        self._proposed: defaultdict[Entity, list[Item]] = defaultdict(list)
 
     def expect(self, work: Iterable[ListRun]) -> None:
         """Says which lists are about to be read."""
@@ -63,6 +68,17 @@ class Writing:
         self._waiting += len(items)
         if ended:
             self._ended.append(current)
+
+    def refused(self, current: ListRun, row: ContentRow, error: Exception) -> None:
+        """Takes a row that our own code cannot make an item of: it is there, so it is not absent, and
+        its list goes on without it."""
+        run, entity = self._run, current.entity
+        key: Key = (current.subject.pk, row.sha) if isinstance(row, CommitRow) else row.github_id
+        name = f"{current.subject.full_name} {_shown(key)}"
+        told = poison.put_aside(run, name, f"read {WORDS[entity]}", error, entity)
+        current.keys.add(key)
+        current.refused += 1
+        run.skipped(entity, current.subject.pk, _shown(key), told)
 
     def failed(self, subject: Subject, entity: Entity, error: GitHubError) -> None:
         """Takes a list that could not be read: it is told, kept and tried again later (R5.6)."""
@@ -107,24 +123,39 @@ class Writing:
             return
         run = self._run
         if run.job.dry_run:
+            with run.lease.writing():
+                for entity, items in changes.items():
+                    run.judge.proposed(self._found(items))
+                    self._noted(entity, self._proposed[entity], result="proposed")
             self._judged(ended)
+            self._forget()
             return
         with run.phase("update"):
             try:
                 with run.lease.writing():
                     written = {name: self._write(name, items) for name, items in changes.items()}
                     self._note(self._judged(ended), failed)
-            except (IntegrityError, DataError):
+                    resuming.keep_fresh(run, ended)
+            except Exception as error:
+                if not poison.is_poison(error):
+                    raise
                 # One of the rows cannot be written: each kind by itself, then halved.
                 for entity, items in changes.items():
                     self._write_apart(entity, items)
                 with run.lease.writing():
                     self._note(self._judged(ended), failed)
+                    resuming.keep_fresh(run, ended)
             else:
                 for entity, done in written.items():
                     run.tally(entity, created=done.created, updated=done.updated)
         for entity, items in changes.items():
             self._look_back(entity, items)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._findings.clear()
+        self._proposed.clear()
+        self._unknown.clear()
 
     def _judged(self, ended: Sequence[ListRun]) -> list[Settled]:
         """The lists that are explained; the others are put where they are gone on with."""
@@ -138,14 +169,21 @@ class Writing:
                 settled.append(self._settled(each, count))
             elif not each.second:
                 self.again.append(each)
-            # Else it moved twice while it was read: its mark stays, so that the next run reads it.
+            else:
+                # It moved twice while it was read: its mark stays, so that the next run reads it.
+                self._run.judge.unknown(each.entity, each.known.present)
         return settled
 
     def settle_lacking(self) -> None:
         """Finds out what became of the items that whole lists lacked, then settles these lists."""
         run = self._run
         lacking, self._lacking = self._lacking, []
-        known = [each for each in lacking if absent_items.settle(run, each)]
+        known = []
+        for each in lacking:
+            if absent_items.settle(run, each):
+                known.append(each)
+            else:
+                run.judge.unknown(each.entity, each.known.present)
         present = self._present(known)
         settled: list[Settled] = []
         for each in known:
@@ -154,9 +192,12 @@ class Writing:
                 settled.append(self._settled(each, count))
             elif not each.second:
                 self.again.append(each)
+            else:
+                run.judge.unknown(each.entity, each.known.present)
         if settled and not run.job.dry_run:
             with run.phase("update"), run.lease.writing():
                 self._note(settled, ())
+                resuming.keep_fresh(run, known)
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -165,9 +206,18 @@ class Writing:
         if not items:
             return ()
         run = self._run
+        if run.look.is_resyncing:
+            run.look.shown.update(item.key for item in items)
         with run.phase("compare"):
             mine = contents.read(entity, {item.key for item in items})
-            compared = content_diff.compare(items, mine, run.context.now)
+            try:
+                compared = content_diff.compare(items, mine, run.context.now)
+            except Exception as error:
+                if not poison.is_poison(error):
+                    raise
+                items = self._comparable(items, mine)
+                compared = content_diff.compare(items, mine, run.context.now)
+        self._unknown[entity].update(item.key for item in compared.created)
         for item in compared.changes:
             current = self._by_item[item.repository_id, entity]
             known = mine.get(item.key)
@@ -175,8 +225,37 @@ class Writing:
             if run.job.dry_run and item.key not in noted:
                 self._propose(item, known)
             noted.add(item.key)
+            if not current.is_baseline:
+                self._findings[entity, item.key] = found(current, item, known)
+        if run.judge.has_open:
+            wrong = {item.key for item in (*compared.changes, *compared.unsure)}
+            right = [item for item in items if item.key not in wrong]
+            homes = [self._by_item[item.repository_id, entity].subject for item in right]
+            pairs = ((key_of(i.key), home.github_id) for i, home in zip(right, homes, strict=True))
+            run.judge.right(entity, pairs)
         self._ask_again(compared.unsure)
         return compared.changes
+
+    def _comparable(self, items: Sequence[Item], mine: Mapping[Key, MirrorItem]) -> Sequence[Item]:
+        """The items without those that cannot be compared: these are put aside."""
+        good: list[Item] = []
+        for item in items:
+            try:
+                content_diff.compare([item], mine, self._run.context.now)
+            except Exception as error:  # noqa: BLE001  (whatever one row does is its own trouble)
+                self._put_aside(item, "compare", error)
+            else:
+                good.append(item)
+        return good
+
+    def _put_aside(self, item: Item, operation: str, error: Exception) -> None:
+        """Takes an item that cannot be brought into the mirror: its list goes on without it."""
+        run, entity = self._run, item.entity
+        told = poison.put_aside(run, _name(item), operation, error, entity)
+        self._by_item[item.repository_id, entity].refused += 1
+        with run.lease.writing():
+            run.judge.refused(self._found([item]), told)
+            self._noted(entity, [item], result="failed", error=told)
 
     def _ask_again(self, unsure: Iterable[Item]) -> None:
         """A webhook of the same second came between reading and writing: read once more (R6.3)."""
@@ -185,7 +264,7 @@ class Writing:
         if not subjects or run.job.dry_run:
             return
         asked = [
-            Asked(github_id=each.github_id, full_name=each.full_name, reason="tie")
+            Asked(github_id=each.github_id, full_name=each.full_name, reason="tie", told=ITEMS)
             for each in subjects
         ]
         trigger = SyncJob.Trigger.WEBHOOK
@@ -196,24 +275,59 @@ class Writing:
         operation = "create" if known is None else "update"
         self._run.tally(item.entity, **{f"{operation}d": 1})
         self._run.proposed_item(item.entity, operation, _name(item), before, after)
+        self._proposed[item.entity].append(item)
 
     def _write(self, entity: Entity, items: Sequence[Item]) -> Written:
-        return contents.write(entity, items, self._run.author)
+        written = contents.write(entity, items, self._run.author)
+        if written.passed_over:
+            # A webhook told of these while they were read: we repaired nothing about them.
+            kept = self._kept(entity, items)
+            self._noted(entity, [item for item in items if item.key in kept], result="conflict")
+            items = [item for item in items if item.key not in kept]
+        self._run.judge.repaired(self._found(items))
+        self._noted(entity, items)
+        return written
+
+    def _kept(self, entity: Entity, items: Sequence[Item]) -> set[Key]:
+        """Which of these somebody else had written meanwhile, with newer data."""
+        mine = contents.read(entity, {item.key for item in items})
+        return {
+            item.key
+            for item in items
+            if item.key not in mine or mine[item.key].values != item.values
+        }
+
+    def _noted(
+        self, entity: Entity, items: Sequence[Item], *, result: str = "done", error: str = ""
+    ) -> None:
+        """Says in the trail what became of items (P7)."""
+        unknown = self._unknown[entity]
+        done: dict[str, list[tuple[int | None, object]]] = {"create": [], "update": []}
+        for item in items:
+            operation = "create" if item.key in unknown else "update"
+            done[operation].append((item.repository_id, _shown(item.key)))
+        for operation, pairs in done.items():
+            self._run.trail.wrote(entity, operation, pairs, result=result, error=error)
+
+    def _found(self, items: Sequence[Item]) -> list[Finding]:
+        """What was wrong about these items, if that is a discrepancy at all."""
+        known = (self._findings.get((item.entity, item.key)) for item in items)
+        return [each for each in known if each is not None]
 
     def _write_apart(self, entity: Entity, items: Sequence[Item]) -> None:
-        """Writes a batch; one that the database refuses is halved until what it cannot take is alone."""
+        """Writes a batch; one that the database, or our own code, refuses is halved until what it
+        cannot take is alone."""
         if not items:
             return
         run = self._run
         try:
             with run.lease.writing():
                 written = self._write(entity, items)
-        except (IntegrityError, DataError) as error:
+        except Exception as error:
+            if not poison.is_poison(error):
+                raise
             if len(items) == 1:
-                log.warning("contents.refused", item=_name(items[0]), error=str(error))
-                sentence = "The database cannot hold what GitHub says."
-                run.failed(_name(items[0]), "write", "validation", sentence, entity)
-                self._by_item[items[0].repository_id, entity].refused += 1
+                self._put_aside(items[0], "write", error)
                 return
             middle = len(items) // 2
             self._write_apart(entity, items[:middle])
@@ -227,16 +341,17 @@ class Writing:
             return
         run = self._run
         with run.phase("verify"):
-            missing = contents.missing(entity, {item.key for item in items})
-        run.looked_back(entity, len(items), [_shown(key) for key in missing])
-        if missing:
-            run.failed(
-                f"{len(missing)} {WORDS[entity]}",
-                "verify",
-                "validation",
-                f"Verification found {len(missing)} {WORDS[entity]} missing after they were written.",
-                entity,
+            keys = {item.key for item in items}
+            checked = integrity.check_written(
+                entity, keys, run.look.integrity_issues, job_id=run.job.pk, now=run.context.now
             )
+            lost = checked.present < len(keys)
+            missing = set(contents.missing(entity, keys)) if lost else set()
+        run.look.checked_rows(checked)
+        run.look.looked_back(entity, len(items))
+        for item in items:
+            if item.key in missing:
+                run.look.gaps[item.repository_id, entity].add(item.key)
 
     # --- lists ------------------------------------------------------------------------------------
 
@@ -257,16 +372,33 @@ class Writing:
 
     def _settled(self, each: ListRun, present: int) -> Settled:
         settled = each.settled(present)
-        untouched = each.known.present - len(each.changed) - len(each.removed)
+        written = self._run.earlier.written((each.subject.pk, each.entity))
+        untouched = each.known.present - len(each.changed) - len(each.removed) - written
         self._run.tally(each.entity, unchanged=max(0, untouched))
         limit = self._run.lease.settings.commit_limit
         expected = wanted(each.entity, each.facts.count, limit)
-        self._run.counted(each.entity, github=expected, mirror=present)
+        key = (each.subject.pk, each.entity)
+        self._run.look.counted(each.entity, github=expected, mirror=present, of=key)
+        if (
+            each.need.whole
+            and present < len(each.keys) - each.refused
+            and not self._run.job.dry_run
+        ):
+            # The whole list showed more than there is, though all that differed was written.
+            self._run.look.gaps[key].update(contents.missing(each.entity, each.keys))
+        read = len(each.keys)
+        self._run.judge.list_compared(
+            each.entity,
+            each.subject.github_id,
+            each.extent + self._run.earlier.removed(key),
+            vouched=max(0, each.extent - read),
+            whole=each.need.whole,
+        )
         return settled
 
     def _note(self, settled: Sequence[Settled], failed: Sequence[Failed]) -> None:
         content_lists.settle(settled, self._run.context.now)
-        content_lists.fail(failed, self._run.context.now)
+        content_lists.fail(failed, self._run.context.now, self._run.job.installation_id)
 
 
 def _name(item: Item) -> str:

@@ -6,21 +6,24 @@ account; a list's own mark moves on only after its rows are written, so that a r
 blocked goes on where it was. One repository's failure is noted and tried again by itself (R5.6).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from typing import Final
 
+from django.db.models import Exists, OuterRef, Q
+
+from reconciliation import poison, resuming
 from reconciliation.content_writing import WORDS, Writing
 from reconciliation.lists import ListRun, Subject
 from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, is_waiting, need, wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents, daily_metrics
-from syncsvc.content_plan import item_of
+from syncsvc.content_plan import Item, item_of
 from syncsvc.daily_metrics import Look
 from syncsvc.github.errors import GitHubError, NotFound
 from syncsvc.github.graphql_content import RepositoryOverview
-from syncsvc.github.reading import ContentPage, Entity, Failure
+from syncsvc.github.reading import ContentPage, ContentRow, Entity, Failure
 from syncsvc.models import ContentList, Installation, Repository, SyncJob
 
 CHUNK: Final = 500
@@ -41,16 +44,19 @@ def read_contents(run: Run, only: Collection[int] | None = None) -> None:
 
     Raises `GitHubError` for what concerns everything, `Cancelled` and `LeaseLost`.
     """
-    subjects = _subjects(run, only)
+    subjects, done = _subjects(run, only)
     permitted = _permitted(run)
-    done = 0
+    if only is None and not run.earlier.done_to:  # else an earlier attempt has told
+        _tell_unread(run, permitted)
+    total = done + len(subjects)
     for start in range(0, len(subjects), CHUNK):
-        chunk = _Chunk(run, subjects[start : start + CHUNK], permitted, done, len(subjects))
-        chunk.read()
+        part = subjects[start : start + CHUNK]
+        _Chunk(run, part, permitted, done, total, is_kept=only is None).read()
         done += CHUNK
 
 
-def _subjects(run: Run, only: Collection[int] | None) -> list[Subject]:
+def _subjects(run: Run, only: Collection[int] | None) -> tuple[list[Subject], int]:
+    """The repositories whose lists are to be looked at, and how many need not be looked at again."""
     rows = Repository.objects.filter(
         installation_id=run.job.installation_id,
         status__in=content_lists.READ,
@@ -59,11 +65,32 @@ def _subjects(run: Run, only: Collection[int] | None) -> list[Subject]:
     ).order_by("pk")
     if only is not None:
         rows = rows.filter(github_id__in=only)
-    names = ("pk", "github_id", "node_id", "full_name")
-    return [
-        Subject(pk=pk, github_id=github_id, node_id=node_id, full_name=full_name)
-        for pk, github_id, node_id, full_name in rows.values_list(*names)
-    ]
+    elif run.job.dry_run and run.is_listed:
+        rows = rows.filter(github_id__in=run.seen)  # a dry run marks none that the list lacked
+    done = 0
+    if only is None and run.earlier.done_to:
+        # One that came back meanwhile stands among those that are done, and nobody knows its lists.
+        unread = ~Exists(ContentList.objects.filter(repository=OuterRef("pk")))
+        left = rows.filter(Q(pk__gt=run.earlier.done_to) | unread)
+        rows, done = left, rows.count() - left.count()
+    names = ("pk", "github_id", "node_id", "full_name", "pushed_at")
+    return [Subject(**row) for row in rows.values(*names)], done
+
+
+def _tell_unread(run: Run, permitted: Collection[Entity]) -> None:
+    """What is mirrored and not even looked at is unknown: lists that the App may not read, and those
+    of repositories that cannot be reached."""
+    held = Repository.objects.filter(
+        installation_id=run.job.installation_id, status__in=content_lists.READ
+    )
+    unreached = held.filter(Q(missing_since__isnull=False) | Q(name_is_current=False))
+    forbidden = [each for each in Entity if each not in permitted]
+    asked = [(unreached, permitted)] + ([(held, forbidden)] if forbidden else [])
+    for rows, entities in asked:
+        pks = list(rows.values_list("pk", flat=True))
+        if pks:
+            for (_, entity), count in contents.counts(pks, entities).items():
+                run.judge.unknown(entity, count)
 
 
 def _permitted(run: Run) -> tuple[Entity, ...]:
@@ -134,8 +161,12 @@ class _Chunk:
         wanted: tuple[Entity, ...],
         done: int,
         total: int,
+        *,
+        is_kept: bool,
     ) -> None:
         self._run = run
+        #: Up to which primary key all is done with this chunk; None when nobody is to be told.
+        self._done_to = subjects[-1].pk if is_kept else None
         self._subjects = {each.node_id or each.full_name: each for each in subjects}
         self._wanted = wanted
         self._rules = _rules(run)
@@ -147,6 +178,7 @@ class _Chunk:
 
     def read(self) -> None:
         """Looks, reads what changed, and writes the day's figures."""
+        self._run.earlier.look_at([each.pk for each in self._subjects.values()])
         self._look()
         self._tell_unseen()
         work = self._needed()
@@ -196,25 +228,44 @@ class _Chunk:
                 if isinstance(found, Need):
                     work.append(
                         ListRun(
-                            subject=subject, entity=entity, need=found, facts=facts, known=before
+                            subject=subject,
+                            entity=entity,
+                            need=found,
+                            facts=facts,
+                            known=before,
+                            vouched_at=run.vouched_at,
                         )
                     )
                 elif isinstance(found, Wait) and row is not None:
                     self._still_waits(subject, entity, row)
+                    run.judge.unknown(entity, before.present)
                 else:
-                    run.tally(entity, unchanged=before.present)
+                    key = (subject.pk, entity)
+                    written, removed = run.earlier.written(key), run.earlier.removed(key)
+                    run.tally(entity, unchanged=max(0, before.present - written))
+                    run.judge.list_compared(
+                        entity,
+                        subject.github_id,
+                        before.present + removed,
+                        vouched=before.present,
+                    )
                     expected = wanted(entity, facts.count, self._rules.commit_limit)
-                    run.counted(entity, github=expected, mirror=before.present)
+                    run.look.counted(entity, github=expected, mirror=before.present)
         for each in work:
             self._open[each.subject.pk] = self._open.get(each.subject.pk, 0) + 1
+            if each.is_baseline:
+                run.judge.baseline_lists.add((each.entity, each.subject.github_id))
         self._done += len(self._subjects) - len(self._open)
         return work
 
     def _tell_unseen(self) -> None:
         """What could not even be looked at failed, unless it is not yet time to try it again."""
-        known = content_lists.read([each.pk for each in self._unseen])
+        pks = [each.pk for each in self._unseen]
+        known = content_lists.read(pks)
+        present = contents.counts(pks, self._wanted) if pks else {}
         for subject, error in self._unseen.items():
             for entity in self._wanted:
+                self._run.judge.unknown(entity, present.get((subject.pk, entity), 0))
                 row = known.get((subject.pk, entity))
                 if row is not None and is_waiting(_known(row, 0), self._rules):
                     self._still_waits(subject, entity, row)
@@ -243,6 +294,7 @@ class _Chunk:
             changed=part.changed,
             removed=part.removed,
             second=True,
+            vouched_at=part.vouched_at,
         )
 
     # --- reading ----------------------------------------------------------------------------------
@@ -259,6 +311,7 @@ class _Chunk:
                 current = by_reading[page.reading]  # type: ignore[index]  # of contents, so of a reading
                 if isinstance(page, Failure):
                     writing.failed(current.subject, current.entity, page.error)
+                    run.judge.unknown(current.entity, current.known.present)
                 else:
                     self._take(current, page)
                 if isinstance(page, Failure) or not page.more:
@@ -275,15 +328,25 @@ class _Chunk:
         before = 0 if page.restarts else len(current.keys) + current.bad
         for bad in page.bad:
             where = bad.github_id or f"record {before + max(0, bad.index) + 1}"
-            self._run.failed(
+            sentence = f"GitHub's record cannot be read: {bad.field or 'it'} is {bad.reason}."
+            if self._run.failed(
                 f"{current.subject.full_name} {where}",
                 f"read {WORDS[current.entity]}",
                 "validation",
-                f"GitHub's record cannot be read: {bad.field or 'it'} is {bad.reason}.",
+                sentence,
                 current.entity,
-            )
-        items = [item_of(row, current.subject.pk) for row in page.rows]
+            ):
+                self._run.skipped(current.entity, current.subject.pk, where, sentence)
+        items: list[Item] = []
+        poisoned: list[tuple[ContentRow, Exception]] = []
+        for row in page.rows:
+            try:
+                items.append(item_of(row, current.subject.pk))
+            except Exception as error:  # noqa: BLE001  (whatever one row does is its own trouble)
+                poisoned.append((row, error))
         current.take(page, items)
+        for row, trouble in poisoned:
+            self._writing.refused(current, row, trouble)
         self._writing.add(current, items, ended=not page.more)
 
     def _closed(self, current: ListRun) -> None:
@@ -301,10 +364,12 @@ class _Chunk:
 
     def _measure(self) -> None:
         """Writes the day's figures of what was seen and read (R5.4): what was never read is not
-        known, and no figure would be made of it but a wrong one."""
-        if not self._measurable:
-            return
+        known, and no figure would be made of it but a wrong one. With that the chunk is done."""
         run = self._run
+        if not self._measurable:
+            with run.lease.writing():
+                self._keep()
+            return
         known = {
             key
             for key, row in content_lists.read(list(self._seen)).items()
@@ -320,9 +385,37 @@ class _Chunk:
             for pk, seen in self._seen.items()
             if known.issuperset((pk, entity) for entity in _MEASURED)
         }
-        with run.phase("update"), run.lease.writing():
-            counted = daily_metrics.write(looks, run.context.now, dry_run=run.job.dry_run)
+        with run.phase("update"):
+            try:
+                with run.lease.writing():
+                    self._write_figures(looks)
+                    self._keep()
+            except Exception as error:
+                if not poison.is_poison(error):
+                    raise
+                self._measure_apart(looks)
+                with run.lease.writing():
+                    self._keep()
+
+    def _write_figures(self, looks: Mapping[int, Look]) -> None:
+        run = self._run
+        counted = daily_metrics.write(looks, run.context.now, dry_run=run.job.dry_run)
         run.tally("repository_metrics", **asdict(counted))
+
+    def _measure_apart(self, looks: Mapping[int, Look]) -> None:
+        """Writes the figures of each repository by itself: one cannot be had, the others can."""
+        names = {each.pk: each.full_name for each in self._subjects.values()}
+        for pk, look in looks.items():
+            try:
+                with self._run.lease.writing():
+                    self._write_figures({pk: look})
+            except Exception as error:  # noqa: BLE001  (whatever one repository does is its own trouble)
+                poison.put_aside(self._run, names[pk], "measure", error, "repository_metrics")
+
+    def _keep(self) -> None:
+        """The chunk is done: another attempt need not look at it (R10.2)."""
+        if self._done_to is not None:
+            resuming.keep(self._run, self._done_to)
 
     def _progress(self, item: str) -> None:
         self._run.lease.progress(STAGE, min(self._done, self._total), self._total, item)

@@ -2,27 +2,37 @@
 
 An account is a mailbox: one worker at a time empties it, any number of workers empty different ones. A
 batch, its outcomes and what it asks for are one transaction, so a delivery is applied once or waits.
+A delivery that cannot be processed is tried again, then given up with a dead letter; so is one that kills
+whoever takes it up, which `reconciliation.mailboxes` finds out (R10.4).
 """
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Min, Q
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Min, QuerySet
 
-from reconciliation import account_events
+from config import stopping
+from reconciliation import account_events, mailboxes
 from reconciliation.account_events import Wishes
 from reconciliation.hearing import Heard, hear
-from syncsvc import clock, rechecks
-from syncsvc.github.values import InvalidRecord, MalformedBody
+from reconciliation.letters import (
+    ATTEMPTS,
+    REFUSED,
+    Letter,
+    installations,
+    moment,
+    opened,
+    set_aside,
+    write_down,
+)
+from reconciliation.mailboxes import Note, Suspicion
+from syncsvc import clock, rechecks, retrying
 from syncsvc.models import Delivery, Installation, SyncJob
-from syncsvc.rechecks import Asked
-from syncsvc.webhooks import payloads, told
+from syncsvc.rechecks import EVERYTHING, Asked
 from syncsvc.webhooks.told import Subject, Told
 
 log = structlog.get_logger(__name__)
@@ -30,26 +40,17 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 300
 BATCH_BYTES: Final = 32 * 1024 * 1024
 ACCOUNTS: Final = 200
-ATTEMPTS: Final = 5
-RETRY_BASE: Final = timedelta(seconds=10)
 STRANGER_WAITS: Final = timedelta(seconds=60)
 
-_LOCK: Final = 7_410
-_TABLE: Final = Delivery._meta.db_table
+#: So often a delivery may kill its worker, alone in its batch: each costs a worker all it had in hand.
+DEATHS: Final = 3
+INTERRUPTED: Final = "interrupted"
+
 #: Nothing was done, and nothing had to be.
 _IGNORED: Final = frozenset({"unknown_installation", "other_account", "suspended", "unmanaged"})
-
-
-@dataclass(slots=True)
-class Letter:
-    """One delivery on its way through a batch, and what becomes of it."""
-
-    row: Delivery
-    told: Told
-    outcome: str = ""
-    detail: str = ""
-    status: str = Delivery.Status.PROCESSED
-    retry_at: datetime | None = None
+#: What PostgreSQL says when what it was asked for is too much, not when it is unwell: out of memory,
+#: program limits, a statement that took too long. Such a delivery would stand in the way for ever.
+_TOO_MUCH: Final = frozenset({"53200", "54000", "54001", "54011", "54023", "57014"})
 
 
 def drain(now: datetime | None = None) -> int:
@@ -59,25 +60,34 @@ def drain(now: datetime | None = None) -> int:
     """
     done = 0
     for account_id in _mailboxes(now or clock.now()):
-        while True:
-            try:
+        try:
+            while True:
                 handled, ended = _empty(account_id, now or clock.now())
-            except (OperationalError, InterfaceError) as error:
-                # The database's trouble, or a deadlock: nothing was written, the next round tries.
-                log.warning("delivery.drain_failed", account_id=account_id, error=str(error))
-                connection.close()
-                break
-            done += ended
-            if not handled:
-                break
+                done += ended
+                if not handled:
+                    break
+                if stopping.is_wanted():
+                    return done  # what waits, waits for another worker
+        except mailboxes.NotOurs as error:
+            log.warning("delivery.drain_overtaken", account_id=account_id, error=str(error))
+        except (OperationalError, InterfaceError) as error:
+            # The database's trouble, or a deadlock: nothing was written, the next round tries.
+            log.warning("delivery.drain_failed", account_id=account_id, error=str(error))
+        except Exception as error:  # nobody's mailbox may keep the others waiting
+            log.exception(
+                "delivery.drain_failed", account_id=account_id, error=type(error).__name__
+            )
     return done
 
 
 def _mailboxes(now: datetime) -> list[int | None]:
-    """The accounts that have deliveries waiting, the one that waits longest first."""
+    """The accounts that have deliveries waiting, the one that waits longest first; where workers died,
+    last."""
     waiting = Delivery.objects.filter(status=Delivery.Status.RECEIVED, due_at__lte=now)
     rows = waiting.values("account_id").annotate(first=Min("pk")).order_by("first")
-    return [row["account_id"] for row in rows[:ACCOUNTS]]
+    accounts = [row["account_id"] for row in rows[:ACCOUNTS]]
+    suspected = mailboxes.suspected()
+    return sorted(accounts, key=lambda account_id: (account_id or mailboxes.NOBODYS) in suspected)
 
 
 def _empty(account_id: int | None, now: datetime) -> tuple[int, int]:
@@ -85,69 +95,105 @@ def _empty(account_id: int | None, now: datetime) -> tuple[int, int]:
 
     (0, 0) when nothing waits, or another worker is at it.
     """
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # What a crash of the server takes with it still waits, and is processed again.
-            cursor.execute("SET LOCAL synchronous_commit TO off")
-            cursor.execute(
-                "SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK, (account_id or 0) % 2**31]
-            )
-            if not cursor.fetchone()[0]:
-                return 0, 0
-        letters = [_opened(row) for row in _batch(account_id, now)]
-        if not letters:
-            return 0, 0
-        letters.sort(key=_moment)
-        wishes = Wishes()
-        _process(letters, now, wishes)
-        ended = _note(letters, now)
+    known = mailboxes.read(account_id)
+    if known.is_fresh(now):
+        return 0, 0
+    if known.killer is not None:
+        return _blame(account_id, known, known.killer, now)
+    batch, suspicion = _batch(account_id, known.suspects, now)
+    note = mailboxes.claim(account_id, known, batch, suspicion, now) if batch else None
+    if note is None:
+        return 0, 0
+    wishes = Wishes()
+    try:
+        with transaction.atomic():
+            mailboxes.hold(account_id)
+            letters = _letters(batch, now)
+            if readable := [each for each in letters if each.outcome != REFUSED]:
+                _process(readable, now, wishes)
+            ended = write_down(letters, now)
+            mailboxes.release(account_id, note)
+    except (OperationalError, InterfaceError) as error:
+        connection.close()
+        if getattr(error.__cause__, "sqlstate", None) not in _TOO_MUCH:
+            _spare(account_id, note)
+        raise
     wishes.carry_out()
     return len(letters), ended
 
 
-def _batch(account_id: int | None, now: datetime) -> list[Delivery]:
+def _spare(account_id: int | None, note: Note) -> None:
+    try:
+        mailboxes.spare(account_id, note)
+    except DatabaseError as error:  # then it counts as a death, and one death blames nobody
+        log.warning("delivery.drain_failed", account_id=account_id, error=str(error))
+
+
+def _blame(account_id: int | None, known: Note, pk: int, now: datetime) -> tuple[int, int]:
+    """A worker died over this delivery alone. It waits before it is taken up again, alone; in the end it
+    is given up. What is left of the mailbox is free of suspicion."""
+    with transaction.atomic():
+        if mailboxes.claim(account_id, known, [], Suspicion(), now) is None:
+            return 0, 0  # it is being worked on, for longer than usual
+        waiting = Delivery.objects.filter(pk=pk, status=Delivery.Status.RECEIVED)
+        row = waiting.select_for_update().defer("payload").first()
+        if row is None:
+            return 1, 0
+        log.error(
+            "delivery.killed_its_worker",
+            guid=row.guid,
+            delivery_event=row.event,
+            attempt=row.attempts + 1,
+        )
+        letter = Letter(row=row, told=Told(subject=Subject.NOTHING, outcome=INTERRUPTED))
+        letter.outcome, letter.status = INTERRUPTED, Delivery.Status.FAILED
+        letter.detail = "The worker died each time while it processed this delivery."
+        row.installation = installations([letter]).get(row.pk)
+        # Other attempts of it may have failed by no death: a first one buries nothing.
+        if row.outcome != INTERRUPTED or row.attempts + 1 < DEATHS:
+            letter.detail = (
+                "The worker died while it processed this delivery. It is tried again by itself."
+            )
+            letter.retry_at = now + retrying.delay(retrying.DELIVERIES, row.attempts + 1)
+        return 1, write_down([letter], now)
+
+
+def _batch(
+    account_id: int | None, suspicion: Suspicion, now: datetime
+) -> tuple[list[int], Suspicion]:
+    """What is taken up next, and what is still suspected then: nothing, once all suspects are through.
+
+    A delivery that killed its worker before is taken alone, after the others.
+    """
     waiting = Delivery.objects.filter(
         status=Delivery.Status.RECEIVED, account_id=account_id, due_at__lte=now
     ).order_by("pk")
+    if suspicion.until is not None:
+        suspects = _fitting(waiting.filter(pk__lte=suspicion.until), suspicion.part or BATCH)
+        if suspects:
+            return suspects, suspicion
+    return _fitting(waiting, BATCH), Suspicion()
+
+
+def _fitting(waiting: QuerySet[Delivery], most: int) -> list[int]:
     taken: list[int] = []
+    alone: list[int] = []
     size = 0
-    for pk, payload_bytes in waiting.values_list("pk", "payload_bytes")[:BATCH]:
+    for pk, payload_bytes, outcome in waiting.values_list("pk", "payload_bytes", "outcome")[:BATCH]:
+        if outcome == INTERRUPTED:
+            alone.append(pk)
+            continue
         size += payload_bytes
-        if taken and size > BATCH_BYTES:
+        if len(taken) == most or (taken and size > BATCH_BYTES):
             break
         taken.append(pk)
-    return list(Delivery.objects.filter(pk__in=taken).order_by("pk"))
+    return taken or alone[:1]
 
 
-def _opened(row: Delivery) -> Letter:
-    """The delivery with what it tells; one that cannot be read is failed, not in the way."""
-    outcome = told.not_ours(row.event, row.action)
-    if outcome:
-        letter = Letter(row=row, told=Told(subject=Subject.NOTHING, outcome=outcome))
-        letter.outcome = outcome
-        letter.status = (
-            Delivery.Status.PROCESSED if outcome == told.PING else Delivery.Status.IGNORED
-        )
-        return letter
-    try:
-        return Letter(
-            row=row, told=told.read(row.event, row.action, payloads.load(row.payload or b""))
-        )
-    except (InvalidRecord, MalformedBody, zlib.error, TypeError) as error:
-        field = getattr(error, "field", "") or "payload"
-        reason = getattr(error, "reason", "not readable")
-        return Letter(
-            row=row,
-            told=Told(subject=Subject.NOTHING, outcome="malformed"),
-            outcome="malformed",
-            detail=f"What it is about cannot be read: {field} is {reason}.",
-            status=Delivery.Status.FAILED,
-        )
-
-
-def _moment(letter: Letter) -> tuple[datetime, int]:
-    """GitHub's own time; where there is none, ours. Of one time, the order in which they came."""
-    return letter.told.as_of or letter.row.received_at, letter.row.pk
+def _letters(batch: Sequence[int], now: datetime) -> list[Letter]:
+    """Those of the batch that still wait, opened, in the order of GitHub's own times."""
+    rows = Delivery.objects.filter(pk__in=batch, status=Delivery.Status.RECEIVED).order_by("pk")
+    return sorted((opened(row, now) for row in rows), key=moment)
 
 
 # -- what they tell --------------------------------------------------------------------------------
@@ -167,22 +213,7 @@ def _process(letters: Sequence[Letter], now: datetime, wishes: Wishes) -> None:
             _process(letters[:middle], now, wishes)
             _process(letters[middle:], now, wishes)
             return
-        _set_aside(letters[0], error, now)
-
-
-def _set_aside(letter: Letter, error: Exception, now: datetime) -> None:
-    row = letter.row
-    log.error(
-        "delivery.failed",
-        guid=row.guid,
-        delivery_event=row.event,
-        attempt=row.attempts + 1,
-        exc_info=error,
-    )
-    letter.outcome, letter.status = "refused", Delivery.Status.FAILED
-    letter.detail = f"It could not be written ({type(error).__name__}); the log has the details."
-    if row.attempts + 1 < ATTEMPTS:
-        letter.retry_at = now + RETRY_BASE * (1 << row.attempts)
+        set_aside(letters[0], error, now)
 
 
 def _carry_out(letters: Sequence[Letter], now: datetime, wishes: Wishes) -> None:
@@ -192,7 +223,7 @@ def _carry_out(letters: Sequence[Letter], now: datetime, wishes: Wishes) -> None
             for letter in part:
                 letter.outcome = account_events.hear(letter.told, letter.row.action, now, wishes)
                 letter.status = _status_of(letter.outcome)
-                letter.row.installation = _installations([letter]).get(letter.row.pk)
+                letter.row.installation = installations([letter]).get(letter.row.pk)
         else:
             _hear(part, now, wishes)
 
@@ -207,7 +238,7 @@ def _status_of(outcome: str) -> str:
 
 def _hear(letters: Sequence[Letter], now: datetime, wishes: Wishes) -> None:
     """Deliveries about repositories: those of each account together."""
-    known = _installations(letters)
+    known = installations(letters)
     by_account: dict[int, list[Letter]] = {}
     accounts: dict[int, Installation] = {}
     for letter in letters:
@@ -233,35 +264,14 @@ def _hear(letters: Sequence[Letter], now: datetime, wishes: Wishes) -> None:
             wishes.rechecks.add(pk)
 
 
-def _installations(letters: Sequence[Letter]) -> dict[int, Installation]:
-    """Whose each delivery is, by its primary key: by the account, else by the installation."""
-    accounts = {letter.row.account_id for letter in letters}
-    numbers = {letter.row.installation_github_id for letter in letters}
-    rows = list(
-        Installation.objects.filter(
-            Q(account_id__in=accounts - {None})
-            | Q(mode=Installation.Mode.APP, github_id__in=numbers - {None})
-        )
-    )
-    by_account = {row.account_id: row for row in rows}
-    by_number = {row.github_id: row for row in rows if row.mode == Installation.Mode.APP}
-    found: dict[int, Installation] = {}
-    for letter in letters:
-        account_id, number = letter.row.account_id, letter.row.installation_github_id
-        row = by_account.get(account_id or 0)
-        if row is None and account_id is None:
-            row = by_number.get(number or 0)
-        if row is not None:
-            found[letter.row.pk] = row
-    return found
-
-
 def _ask_instead(letter: Letter, now: datetime, wishes: Wishes) -> None:
     """A delivery that cannot be read still says that something happened to its repository."""
     row = letter.row
     if letter.outcome != "malformed" or row.installation is None or not row.repository_github_id:
         return
-    asked = Asked(github_id=row.repository_github_id, itself=True, reason="malformed")
+    asked = Asked(
+        github_id=row.repository_github_id, itself=True, reason="malformed", told=EVERYTHING
+    )
     rechecks.ask(row.installation.pk, [asked], trigger=SyncJob.Trigger.WEBHOOK, now=now)
     wishes.rechecks.add(row.installation.pk)
 
@@ -297,38 +307,3 @@ def _listed_until(installation_id: int, now: datetime) -> datetime | None:
     if job.status == SyncJob.Status.RUNNING:
         return now
     return job.finished_at or job.stage_started_at or now
-
-
-# -- the end ---------------------------------------------------------------------------------------
-
-
-def _note(letters: Sequence[Letter], now: datetime) -> int:
-    """Writes down what became of each; those that are tried again keep waiting. One statement: the ORM
-    would name each row in each column."""
-    kinds = {
-        "id": "bigint", "outcome": "text", "detail": "text", "happened_at": "timestamptz",
-        "installation_id": "bigint", "due_at": "timestamptz", "status": "text",
-        "processed_at": "timestamptz",
-    }  # fmt: skip
-    rows = [
-        (
-            letter.row.pk,
-            letter.outcome,
-            letter.detail,
-            letter.told.as_of,
-            letter.row.installation.pk if letter.row.installation else None,
-            letter.retry_at or letter.row.due_at,
-            letter.status if letter.retry_at is None else Delivery.Status.RECEIVED,
-            now if letter.retry_at is None else None,
-        )
-        for letter in letters
-    ]
-    assigned = ", ".join(f"{name} = w.{name}" for name in kinds if name != "id")
-    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds.values())
-    sql = f"""
-        UPDATE {_TABLE} AS d SET {assigned}, attempts = d.attempts + 1
-        FROM unnest({arrays}) AS w({", ".join(kinds)}) WHERE d.id = w.id
-    """  # noqa: S608  (all names are ours)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
-    return sum(letter.retry_at is None for letter in letters)

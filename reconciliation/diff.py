@@ -51,6 +51,8 @@ class Context:
     repository_selection: str = "all"
     unmanaged_policy: str = "create"
     baseline: bool = False
+    #: When GitHub was asked, in a run that takes long: what is in flight is judged by it.
+    seen_at: datetime | None = None
 
 
 def compare(
@@ -218,13 +220,20 @@ def _latest(remote: RepositoryRow) -> datetime | None:
 
 
 def _in_flight(changed_at: datetime | None, context: Context) -> bool:
-    return changed_at is not None and context.now - context.grace < changed_at <= context.now
+    now = context.seen_at or context.now
+    # A time that lies further ahead than clocks disagree is no time of GitHub's.
+    return changed_at is not None and now - context.grace < changed_at <= now + context.grace
 
 
 def _same(name: str, ours: object, theirs: object) -> bool:
     if name == "topics":  # a set, though GitHub lists it
         return set(ours) == set(theirs)  # type: ignore[call-overload,no-any-return]  # topics are tuples of text
     return ours == theirs
+
+
+def kind_of(name: str) -> Kind | None:
+    """The type of discrepancy that a wrong field is; None of a field that follows from others."""
+    return None if name in _CONSEQUENCES else _KINDS.get(name, Kind.STALE_METADATA)
 
 
 def _kinds(changed: Mapping[str, Any]) -> tuple[Kind, ...]:

@@ -17,17 +17,23 @@ def ask(client: GitHubClient, mine: MirrorRepository) -> RepositoryRow | Evidenc
         row = _by_name(client, mine) if mine.name_is_current else None
         if row is None or row.github_id != mine.github_id:
             row = client.get_repository_by_id(mine.github_id)
-    except LegallyBlocked:
-        return Evidence.BLOCKED
-    except Forbidden:
-        return Evidence.FORBIDDEN
     except GitHubError as error:
-        if error.is_evidence_of_absence:
-            return Evidence.NOT_FOUND
+        found = said_by(error)
+        if found is not None:
+            return found
         if error.category in ("authentication", "rate_limit"):
             raise
         return Evidence.UNAVAILABLE
     return row if row.github_id == mine.github_id else Evidence.UNAVAILABLE
+
+
+def said_by(error: GitHubError) -> Evidence | None:
+    """What a refusal says of the repository that was asked for; None when it says nothing of it."""
+    if isinstance(error, LegallyBlocked):
+        return Evidence.BLOCKED
+    if isinstance(error, Forbidden):
+        return Evidence.FORBIDDEN
+    return Evidence.NOT_FOUND if error.is_evidence_of_absence else None
 
 
 def _by_name(client: GitHubClient, mine: MirrorRepository) -> RepositoryRow | None:

@@ -20,7 +20,7 @@ from syncsvc.github.reading import Entity
 from syncsvc.mirror import Author
 from syncsvc.models import Installation, Repository, SyncJob
 from syncsvc.plan import Change, MirrorRepository
-from syncsvc.rechecks import Asked
+from syncsvc.rechecks import EVERYTHING, HISTORY, ITEMS, REPOSITORY, Asked
 from syncsvc.webhooks.told import Subject, Told
 
 WEBHOOK: Final = str(SyncJob.Trigger.WEBHOOK)
@@ -116,11 +116,20 @@ class _Hearing:
         rechecks.ask(pk, self._later.values(), trigger=WEBHOOK, now=now, due_at=now + CONFIRM_AFTER)
         return Result(outcomes=self._outcomes, asked=asked)
 
-    def _ask(self, github_id: int, name: str, reason: str, *, itself: bool = False) -> None:
+    def _ask(
+        self,
+        github_id: int,
+        name: str,
+        reason: str,
+        *,
+        itself: bool = False,
+        told: frozenset[str] = EVERYTHING,
+    ) -> None:
         known = self._asked.get(github_id)
-        itself = itself or (known is not None and known.itself)
+        if known is not None:
+            itself, told = itself or known.itself, told | known.told
         self._asked[github_id] = Asked(
-            github_id=github_id, full_name=name, itself=itself, reason=reason
+            github_id=github_id, full_name=name, itself=itself, reason=reason, told=told
         )
 
     # -- repositories ------------------------------------------------------------------------------
@@ -139,10 +148,14 @@ class _Hearing:
             self._verdicts[github_id] = judged.verdict
             name = snapshot.row.full_name
             if judged.verdict is Verdict.ASK:
-                self._ask(github_id, name, "unsure", itself=True)
+                self._ask(github_id, name, "unsure", itself=True, told=REPOSITORY)
             elif judged.confirm:
                 self._later[github_id] = Asked(
-                    github_id=github_id, full_name=name, itself=True, reason="close"
+                    github_id=github_id,
+                    full_name=name,
+                    itself=True,
+                    reason="close",
+                    told=REPOSITORY,
                 )
             if known is None:
                 # What it holds was never read, and it may be gone by now.
@@ -150,7 +163,7 @@ class _Hearing:
             if judged.change is not None:
                 changes.append(judged.change)
                 if known is not None and "default_branch" in judged.change.after:
-                    self._ask(github_id, name, "branch")  # another history altogether
+                    self._ask(github_id, name, "branch", told=HISTORY)  # another history altogether
         self._apply(changes)
         for each in self._heard:
             if each.told.repository is not None:
@@ -174,7 +187,7 @@ class _Hearing:
         names = {change.github_id: change.name for change in changes}
         for github_id in applied.conflicts:  # a run wrote it at this very moment
             self._verdicts[github_id] = Verdict.ASK
-            self._ask(github_id, names[github_id], "conflict", itself=True)
+            self._ask(github_id, names[github_id], "conflict", itself=True, told=REPOSITORY)
 
     def _removed_repositories(self) -> None:
         gone = {
@@ -189,7 +202,13 @@ class _Hearing:
             name = f"{known.owner}/{known.name}"
             if known.installation_id != self._installation.pk:
                 # The transfer to this account was not heard: whoever has it is to ask.
-                asked = Asked(github_id=github_id, full_name=name, itself=True, reason="deleted")
+                asked = Asked(
+                    github_id=github_id,
+                    full_name=name,
+                    itself=True,
+                    reason="deleted",
+                    told=EVERYTHING,
+                )
                 rechecks.ask(known.installation_id, [asked], trigger=WEBHOOK, now=self._now)
                 continue
             # GitHub restores deleted ones under their id, and a replay comes late.
@@ -212,9 +231,12 @@ class _Hearing:
             item = self._placed(each, homes)
             if item is not None:
                 by_entity[item.entity].append((each, item))
+        changed: Counter[ListKey] = Counter()
         for entity in _ENTITIES:
             if by_entity[entity]:
-                self._settle_items(entity, by_entity[entity])
+                changed.update(self._settle_items(entity, by_entity[entity]))
+        # After all items, as a run writes them: no two wait for each other in a circle.
+        content_lists.adjust(changed)
 
     def _homes(self, told: Iterable[Heard]) -> dict[int, Home]:
         ids = {each.told.repository.github_id for each in told if each.told.repository}
@@ -229,7 +251,7 @@ class _Hearing:
         if row is None:
             return None
         if told.row is None:
-            self._ask(row.github_id, row.full_name, "unclear")
+            self._ask(row.github_id, row.full_name, "unclear", told=ITEMS)
             self._outcomes[heard.order] = "recheck"
             return None
         home = homes.get(row.github_id)
@@ -241,7 +263,8 @@ class _Hearing:
             return None
         return item_of(told.row, home.pk)
 
-    def _settle_items(self, entity: Entity, told: Sequence[tuple[Heard, Item]]) -> None:
+    def _settle_items(self, entity: Entity, told: Sequence[tuple[Heard, Item]]) -> Counter[ListKey]:
+        """Writes the items; returns how many each list has gained."""
         hints = latest_items(item for _, item in told)
         mine = contents.read(entity, list(hints))
         verdicts = {
@@ -252,9 +275,9 @@ class _Hearing:
         changed = _moved(entity, wanted, mine)
         gone = {item.key: each for each, item in told if each.told.removal}
         changed.subtract(self._remove(entity, gone))
-        content_lists.adjust(changed)
         for each, item in told:
             self._conclude(each, item, hints[item.key], verdicts[item.key])
+        return changed
 
     def _remove(self, entity: Entity, gone: Mapping[Key, Heard]) -> Counter[ListKey]:
         """Marks what is said to be gone; what was never seen has just been written, so that a
@@ -269,7 +292,7 @@ class _Hearing:
         for heard in gone.values():
             other = heard.told.other
             if other is not None and other.account_id == self._context.account_id:
-                self._ask(other.github_id, other.full_name, "transferred in")
+                self._ask(other.github_id, other.full_name, "transferred in", told=ITEMS)
         return Counter((item.repository_id, entity) for item in there.values())
 
     def _conclude(self, heard: Heard, item: Item, hint: Hint, verdict: Verdict) -> None:
@@ -277,7 +300,7 @@ class _Hearing:
         ask = verdict is Verdict.ASK or (hint.unsure and verdict is not Verdict.STALE)
         if ask and row is not None and not heard.told.removal:
             # Two changes within one second look alike: GitHub has the last word.
-            self._ask(row.github_id, row.full_name, "tie")
+            self._ask(row.github_id, row.full_name, "tie", told=ITEMS)
         if heard.told.removal:
             outcome = "removed"
         elif ask:
@@ -300,7 +323,7 @@ class _Hearing:
             if row is not None and (
                 not each.told.head or heads.get(row.github_id) != each.told.head
             ):
-                self._ask(row.github_id, row.full_name, "push")
+                self._ask(row.github_id, row.full_name, "push", told=HISTORY)
 
     def _strangers(self) -> None:
         """Repositories that the mirror has under this account and GitHub under another."""

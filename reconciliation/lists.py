@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from reconciliation.content_diff import difference
+from reconciliation.findings import Finding, of_absence, of_item
 from reconciliation.needs import Facts, Known, Need
 from syncsvc.content_lists import Settled
-from syncsvc.content_plan import Item, Key
+from syncsvc.content_plan import Item, Key, MirrorItem
 from syncsvc.contents import Held
 from syncsvc.github.reading import ContentPage, Entity, Reading
 
@@ -23,6 +25,7 @@ class Subject:
     github_id: int
     node_id: str
     full_name: str
+    pushed_at: datetime | None = None
 
 
 class Judgement(StrEnum):
@@ -53,6 +56,14 @@ class ListRun:
     removed: set[Key] = field(default_factory=set)
     kept: int = 0
     second: bool = False
+    #: When a run last looked at the list without reading it: GitHub's counts vouched for it then.
+    vouched_at: datetime | None = None
+
+    @property
+    def right_at(self) -> datetime | None:
+        """When the mirror was last known to be right about the list: nothing is wrong for longer."""
+        times = (self.known.read_at, self.vouched_at)
+        return max((each for each in times if each is not None), default=None)
 
     @property
     def reading(self) -> Reading:
@@ -73,6 +84,7 @@ class ListRun:
         if page.restarts:
             self.keys, self.bad, self.bad_ids = set(), 0, set()
             self.total, self.oldest, self.head = None, None, None
+            self.refused = 0  # what could not be written comes again
         self.keys.update(item.key for item in items)
         self.bad += len(page.bad)
         self.bad_ids.update(bad.github_id for bad in page.bad if bad.github_id is not None)
@@ -85,6 +97,16 @@ class ListRun:
             moment = getattr(row, "committed_at", None)
             if moment is not None and (self.oldest is None or moment < self.oldest):
                 self.oldest = moment
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the first reading of the list: there is nothing yet that could be wrong."""
+        return self.known.count is None
+
+    @property
+    def extent(self) -> int:
+        """How many items were compared: those that the mirror had, and those that it lacked."""
+        return self.known.present + len(self.new)
 
     @property
     def count(self) -> int:
@@ -186,3 +208,34 @@ class ListRun:
         if self.entity is not Entity.COMMITS:
             return 0
         return (self.need.limit or 0) if self.need.whole else self.known.item_limit
+
+
+def found(current: ListRun, item: Item, mine: MirrorItem | None) -> Finding:
+    """What was wrong about an item of the list, `mine` being what the mirror had of it."""
+    before, after = difference(item, mine)
+    subject = current.subject
+    return of_item(
+        item,
+        mine,
+        full_name=subject.full_name,
+        repository_github_id=subject.github_id,
+        right_at=current.right_at,
+        pushed_at=subject.pushed_at,
+        before=before,
+        after=after,
+    )
+
+
+def gone_from(current: ListRun, key: Key, held: Held, reason: str) -> Finding:
+    """What was wrong about an item that the mirror has and GitHub's list has not."""
+    subject = current.subject
+    return of_absence(
+        current.entity,
+        key,
+        number=held.number,
+        full_name=subject.full_name,
+        repository_github_id=subject.github_id,
+        reason=reason,
+        right_at=current.right_at,
+        changed_at=subject.pushed_at if current.entity is Entity.COMMITS else None,
+    )

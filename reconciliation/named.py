@@ -1,19 +1,25 @@
 """Runs for some repositories: one by its name, or those that webhooks and gaps said to read again."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from reconciliation import evidence
+from django.db import InterfaceError, OperationalError
+
+from reconciliation import evidence, guard
 from reconciliation.contents import read_contents
 from reconciliation.diff import Evidence, compare, compare_absent, noted
+from reconciliation.findings import REPOSITORIES
+from reconciliation.resync import look_back, verify_contents
 from reconciliation.run import Run
-from reconciliation.settling import apply, look_back
+from reconciliation.settling import apply
 from syncsvc import clock, mirror, rechecks
+from syncsvc.endings import LeaseLost
 from syncsvc.github.errors import GitHubError, RateLimited
 from syncsvc.github.payloads import RepositoryRow
-from syncsvc.leases import Cancelled, LeaseLost
+from syncsvc.leases import Cancelled
 from syncsvc.models import Recheck, Repository
 from syncsvc.plan import Change, MirrorRepository
 from syncsvc.rechecks import Asked
@@ -26,6 +32,7 @@ def read_one(run: Run) -> None:
     github_id = _read_one(run)
     if github_id is not None:
         read_contents(run, {github_id})
+        verify_contents(run)
 
 
 def _read_one(run: Run) -> int | None:
@@ -52,7 +59,7 @@ def _read_one(run: Run) -> int | None:
 
 def _settle_one(run: Run, row: RepositoryRow) -> None:
     mine = mirror.read([row.github_id]).get(row.github_id)
-    if mine is None and run.context.repository_selection == "selected":
+    if run.context.repository_selection == "selected" and not _is_present(mine):
         run.failed(
             row.full_name,
             "create",
@@ -62,7 +69,7 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
         return
     if row.owner_id not in (None, run.context.account_id):
         change = compare_absent(mine, row, run.context) if mine else None
-        run.count_absent(row.github_id, change)
+        run.count_absent(row.github_id)
     else:
         verdict = compare(row, mine, run.context, proven=True)
         change = verdict if isinstance(verdict, Change) else None
@@ -73,9 +80,29 @@ def _settle_one(run: Run, row: RepositoryRow) -> None:
 
 
 def _settle_known(run: Run, known: MirrorRepository) -> None:
-    change = compare_absent(known, evidence.ask(run.client, known), run.context)
-    run.count_absent(known.github_id, change)
+    answer = evidence.ask(run.client, known)
+    if isinstance(answer, RepositoryRow) and answer.owner_id in (None, run.context.account_id):
+        # No list lacked it: it only goes by another name by now.
+        _settle_one(run, answer)
+        return
+    change = compare_absent(known, answer, run.context)
+    if change is not None and guard.is_disappearance(change):
+        _settle_gone(run, [change])
+        return
+    run.count_absent(known.github_id)
     apply(run, [change] if change else [], {})
+
+
+def _settle_gone(run: Run, gone: Sequence[Change]) -> None:
+    """Removes what nobody knows the whereabouts of, but for what the guard spares (R7.3)."""
+    spared = guard.spared(run, gone)
+    for change in gone:
+        run.explained.add(change.github_id)
+        if change.github_id in spared:
+            run.judge.unknown(REPOSITORIES, 1)
+            continue
+        run.count_absent(change.github_id)
+        apply(run, [change], {})
 
 
 def read_rechecks(run: Run) -> None:
@@ -84,31 +111,39 @@ def read_rechecks(run: Run) -> None:
     taken = rechecks.due(run.job.installation_id, run.context.now)
     try:
         _read_taken(run, taken)
-    except (RateLimited, Cancelled, LeaseLost):
+    except (RateLimited, Cancelled, LeaseLost, OperationalError, InterfaceError):
         raise  # it goes on with them
-    except Exception:
-        # What ends a run must not be the first thing that the next one does.
-        rechecks.failed(taken, clock.now())
+    except Exception:  # whatever ends a run must not be the first thing that the next one does
+        with suppress(Cancelled), run.lease.writing():
+            rechecks.failed(taken, clock.now())
         raise
 
 
 def _read_taken(run: Run, taken: Sequence[Recheck]) -> None:
     unread: list[Recheck] = []
+    gone: list[Change] = []
     for number, each in enumerate(taken):
         run.lease.progress(STAGE, number, len(taken), each.full_name)
-        if each.itself and not _read_by_id(run, each):
+        # What nobody reads by its name any more has another one: its contents wait for that.
+        itself = each.itself or not _is_named(each.github_id)
+        if itself and not _read_by_id(run, each, gone):
             unread.append(each)
-    look_back(run, complete=False)
+    _settle_gone(run, gone)  # together: their number tells what each for itself does not
+    left = look_back(run, complete=False)
     read_contents(run, {each.github_id for each in taken})
+    left |= verify_contents(run)
+    unread += [each for each in taken if each.github_id in left and each not in unread]
     if run.job.dry_run:
         return
+    # With the end of the job: an attempt that follows a killed one has to compare them all again.
+    run.answered = [each for each in taken if each not in unread]
     with run.lease.writing():
-        rechecks.done([each for each in taken if each not in unread])
         rechecks.failed(unread, run.context.now)
 
 
-def _read_by_id(run: Run, asked: Recheck) -> bool:
-    """Reads one repository by its identity; False when GitHub did not say what it is now."""
+def _read_by_id(run: Run, asked: Recheck, gone: list[Change]) -> bool:
+    """Reads one repository by its identity; False when GitHub did not say what it is now. One that
+    is not there any more is added to `gone` and left as it is."""
     known = mirror.read([asked.github_id]).get(asked.github_id)
     with run.phase("fetch"):
         answer = _answer(run, asked.github_id, known)
@@ -125,7 +160,8 @@ def _read_by_id(run: Run, asked: Recheck) -> bool:
     if isinstance(answer, RepositoryRow) and answer.owner_id in (None, run.context.account_id):
         if run.context.repository_selection == "selected" and not _is_present(known):
             # A public repository answers whether it is in the selection or not: the list tells.
-            whole = Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason="selection")
+            told = rechecks.REPOSITORY if asked.told else frozenset[str]()
+            whole = Asked(github_id=rechecks.WHOLE_LIST, itself=True, reason="selection", told=told)
             rechecks.ask(
                 run.job.installation_id, [whole], trigger=run.job.trigger, now=run.context.now
             )
@@ -137,7 +173,10 @@ def _read_by_id(run: Run, asked: Recheck) -> bool:
             change = _noting_when(change, known, clock.now())
     elif known is not None and ours:
         change = compare_absent(known, answer, run.context)
-        run.count_absent(asked.github_id, change)
+        if change is not None and guard.is_disappearance(change):
+            gone.append(change)
+            return True
+        run.count_absent(asked.github_id)
         run.explained.add(asked.github_id)
     rows = {asked.github_id: answer} if isinstance(answer, RepositoryRow) else {}
     apply(run, [change] if change is not None else [], rows)
@@ -155,6 +194,11 @@ def _answer(run: Run, github_id: int, known: MirrorRepository | None) -> Reposit
         if error.category in ("authentication", "rate_limit"):
             raise
         return Evidence.UNAVAILABLE
+
+
+def _is_named(github_id: int) -> bool:
+    known = mirror.read([github_id]).get(github_id)
+    return known is None or known.name_is_current
 
 
 def _is_present(known: MirrorRepository | None) -> bool:

@@ -11,10 +11,11 @@ from typing import Final
 
 import structlog
 
-from reconciliation import evidence
+from reconciliation import evidence, guard
 from reconciliation.diff import Evidence, compare_absent
+from reconciliation.resync import look_back
 from reconciliation.run import Run
-from reconciliation.settling import apply, look_back, settle
+from reconciliation.settling import apply, settle
 from syncsvc import mirror
 from syncsvc.github.listing import Listing
 from syncsvc.github.payloads import RepositoryRow
@@ -27,6 +28,7 @@ WRITE_SECONDS: Final = 2.0
 
 def read_list(run: Run) -> None:
     """Reads the whole list and carries out what differs; raises `GitHubError`, `Cancelled`, `LeaseLost`."""
+    before = len(mirror.present_ids(run.job.installation_id))
     listing = _stream(run)
     if not listing.complete:
         # Pages shift while they are read: what was seen is kept, and the list is read once more.
@@ -35,7 +37,7 @@ def read_list(run: Run) -> None:
         listing = _stream(run)
     if listing.complete:
         run.listed_under(listing.repository_selection)
-        _settle_absent(run)
+        _settle_absent(run, before)
         run.listed_whole()
     else:
         run.failed(
@@ -73,17 +75,21 @@ def _stream(run: Run) -> Listing:
     return listing
 
 
-def _settle_absent(run: Run) -> None:
-    """Asks each repository that a whole listing lacked what became of it (R7.2)."""
-    absent = sorted(mirror.present_ids(run.job.installation_id) - run.seen)
+def _settle_absent(run: Run, before: int) -> None:
+    """Asks each repository that a whole listing lacked what became of it (R7.2), unless so many of
+    those that were there `before` are missing that a person has to decide (R7.3)."""
+    sifted = guard.sift(run, mirror.present_ids(run.job.installation_id) - run.seen, before)
+    absent, unsettled = sifted.settled, set[int]()
     for done, batch in enumerate(_batches(absent)):
         for number, mine in enumerate(mirror.read(batch).values()):
             run.lease.progress("checking absentees", done * BATCH + number, len(absent), mine.name)
             with run.phase("fetch"):
-                answer = evidence.ask(run.client, mine)
+                answer = sifted.said.get(mine.github_id) or evidence.ask(run.client, mine)
             change = compare_absent(mine, answer, run.context)
-            run.count_absent(mine.github_id, change)
+            run.count_absent(mine.github_id)
             run.explained.add(mine.github_id)
+            if answer is Evidence.UNAVAILABLE:
+                unsettled.add(mine.github_id)
             if answer is Evidence.UNAVAILABLE or (answer is Evidence.BLOCKED and change):
                 run.failed(
                     f"{mine.owner}/{mine.name}",
@@ -93,6 +99,7 @@ def _settle_absent(run: Run) -> None:
                 )
             # Written at once: what cost a request survives a limit, a cancel and a kill.
             apply(run, [change] if change is not None else [], {})
+    guard.carried_out(run, sifted.approvals, unsettled)
 
 
 def _batches(ids: Sequence[int]) -> Iterator[list[int]]:

@@ -2,42 +2,58 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
-from functools import cached_property
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
+from reconciliation.checkpoints import Checkpoint
 from reconciliation.diff import Context
-from syncsvc import clock, connect
+from reconciliation.earlier import Earlier
+from reconciliation.findings import REPOSITORIES, plain
+from reconciliation.judge import Judge
+from reconciliation.looking_back import LookBack
+from reconciliation.trail import Trail
+from syncsvc import clock, connect, rechecks
 from syncsvc.connect import Connection
+from syncsvc.endings import Outcome
 from syncsvc.github.client import GitHubClient, RepositorySource
 from syncsvc.github.content_reader import ContentReader
 from syncsvc.github.payloads import BadRecord
 from syncsvc.github.rest_content import RestReader
-from syncsvc.leases import Lease, Outcome
+from syncsvc.leases import Lease
 from syncsvc.mirror import Applied, Author
-from syncsvc.models import EtagEntry, Installation, SyncJob
+from syncsvc.models import EtagEntry, Installation, Recheck, SyncJob
 from syncsvc.plan import Change, Operation
 
 Item = TypeVar("Item")
 
 COUNTED: Final = ("created", "updated", "unchanged", "deleted", "errors")
 ENTITIES: Final = ("repositories", "issues", "pull_requests", "commits", "repository_metrics")
+PHASES: Final = ("fetch", "compare", "update", "verify")
 PLAN_SHOWN: Final = 1000
 FAILURES_SHOWN: Final = 200
-MISSING_SHOWN: Final = 100
 
 
 class Run:
     """The figures of a run. `seen` holds every repository id that the present listing named."""
 
     connection: Connection | None = None
+    #: What is kept of the run for another attempt; None before its list is carried out.
+    checkpoint: Checkpoint | None = None
+    #: The wishes (key, version) to read something again that this run will have answered.
+    asked_before: frozenset[tuple[int, int]] = frozenset()
+    #: What is answered when the run has come to a good end, and not before.
+    answered: Sequence[Recheck] = ()
+    #: When the attempt began that read the list of repositories, if that was whole.
+    listed_at: datetime | None = None
     #: How many absent issues and pull requests were asked for by themselves.
     asked = 0
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, spent: Mapping[str, Any] | None = None) -> None:
+        """`spent` is what the job has used up before, where its row does not say so yet."""
         self.lease = lease
         self.job: SyncJob = lease.job
         self.seen: set[int] = set()
@@ -55,21 +71,27 @@ class Run:
             unmanaged_policy=lease.settings.unmanaged_policy,
             baseline=self.baseline,
         )
+        self.judge = Judge(lease.job, baseline=self.baseline, grace=self.context.grace)
+        self.trail = Trail(lease.job, now)
+        #: Until when the mirror was last known to agree with the list of repositories.
+        self.right_at = installation.last_listed_at
         self.author = Author(trigger=lease.job.trigger, job_id=lease.job.pk, now=now)
         self._started = time.monotonic()
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._inside = 0.0
-        self._tallies: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._counts = self._tallies["repositories"]
-        self._kinds: Counter[str] = Counter()
+        self.tallies: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._counts = self.tallies["repositories"]
         self._compared: set[int] = set()
-        self._discrepant: set[int] = set()
-        self._failures: list[dict[str, Any]] = []
+        self._doubted: set[int] = set()
+        self.failures: list[dict[str, Any]] = []
         self._plan: list[dict[str, Any]] = []
-        self._verification: dict[str, Any] = {}
-        self._contents: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._missing: defaultdict[str, list[Any]] = defaultdict(list)
-        self._listed = False
+        self.look = LookBack(lease.job.installation_id)
+        self.earlier = Earlier()
+        self.fresh: set[tuple[str, int]] = set()
+        before = spent or {"api": lease.job.api, "phases_seconds": lease.job.phases_seconds}
+        self._used_before = (_sums(before["api"]), _sums(before["phases_seconds"]))
+        lease.spent = self.spent
+        lease.errors = 0  # what goes on with the same lease takes its failures from the checkpoint
         self._source: RepositorySource | None = None
 
     @property
@@ -98,6 +120,20 @@ class Run:
         if self._source is None:
             self._source = connect.source_of(self.job.installation, self.client)
         return self._source
+
+    @cached_property
+    def vouched_at(self) -> datetime | None:
+        """When every list of the account was last looked at and found right, or put right."""
+        rows = SyncJob.objects.filter(
+            installation=self.job.installation_id,
+            mode__in=(SyncJob.Mode.FULL, SyncJob.Mode.INCREMENTAL),
+            status=SyncJob.Status.SUCCEEDED,
+            dry_run=False,
+        ).exclude(pk=self.job.pk)
+        newest: datetime | None = (
+            rows.order_by("-created_at").values_list("started_at", flat=True).first()
+        )
+        return newest
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -139,21 +175,26 @@ class Run:
             return False
         self._compared.add(github_id)
         if change is None:
-            self._counts["unchanged"] += 1
-        else:
-            self._note(change)
+            self._counts["unchanged"] += github_id not in self.earlier.repositories
+            if self.judge.has_open:
+                self.judge.right(REPOSITORIES, [(str(github_id), github_id)])
         return True
 
-    def count_absent(self, github_id: int, change: Change | None) -> None:
-        """Counts one repository that the mirror had and the listing lacked."""
-        self._compared.add(github_id)
-        if change is not None:
-            self._note(change)
+    def count_doubt(self, github_id: int) -> None:
+        """Counts one of which nobody can tell whether the mirror is right about it."""
+        self.seen.add(github_id)
+        if github_id not in self._compared and github_id not in self._doubted:
+            self._doubted.add(github_id)
+            self.judge.unknown(REPOSITORIES, 1)
 
-    def _note(self, change: Change) -> None:
-        if change.is_discrepancy and not self.baseline:
-            self._discrepant.add(change.github_id)
-            self._kinds.update(str(kind) for kind in change.kinds)
+    def count_absent(self, github_id: int) -> None:
+        """Counts one repository that the mirror had and the listing lacked, and whose fate is known."""
+        self._compared.add(github_id)
+
+    @property
+    def compared_ids(self) -> Collection[int]:
+        """The repositories that this attempt has compared so far, by GitHub's ids."""
+        return self._compared
 
     def applied(self, applied: Applied) -> None:
         """Counts what a batch changed."""
@@ -163,7 +204,9 @@ class Run:
 
     def tally(self, entity: str, **counts: int) -> None:
         """Adds to the figures of what repositories hold."""
-        self._tallies[entity].update(counts)
+        if self.look.is_resyncing:
+            counts.pop("unchanged", None)  # they were counted when they were read first
+        self.tallies[entity].update(counts)
 
     def proposed_item(
         self, entity: str, operation: str, item: str, before: Any = None, after: Any = None
@@ -175,8 +218,8 @@ class Run:
                     "operation": operation,
                     "entity": entity,
                     "item": item,
-                    "before": _plain(before or {}),
-                    "after": _plain(after or {}),
+                    "before": plain(before or {}),
+                    "after": plain(after or {}),
                 }
             )
 
@@ -187,6 +230,7 @@ class Run:
             Operation.UPDATE: "updated",
             Operation.DELETE: "deleted",
         }
+        self.trail.changed(changes, result="proposed")
         for change in changes:
             self._counts[names[change.operation]] += 1
             if len(self._plan) < PLAN_SHOWN:
@@ -196,8 +240,8 @@ class Run:
                         "github_id": change.github_id,
                         "repository": change.name,
                         "types": [str(kind) for kind in change.kinds],
-                        "before": _plain(change.before),
-                        "after": _plain(change.after),
+                        "before": plain(change.before),
+                        "after": plain(change.after),
                     }
                 )
 
@@ -206,12 +250,10 @@ class Run:
         for record in records:
             if record.github_id is not None:
                 self.seen.add(record.github_id)
-            self.failed(
-                str(record.github_id or f"record {record.index}"),
-                "read",
-                "validation",
-                f"GitHub's record cannot be read: {record.field or 'it'} is {record.reason}.",
-            )
+            key = record.github_id or f"record {record.index}"
+            sentence = f"GitHub's record cannot be read: {record.field or 'it'} is {record.reason}."
+            if self.failed(str(key), "read", "validation", sentence):
+                self.skipped(REPOSITORIES, None, key, sentence)
 
     def failed(
         self,
@@ -220,15 +262,16 @@ class Run:
         category: str,
         message: str,
         entity: str = "repositories",
-    ) -> None:
-        """Notes something that went wrong without ending the run (R5.6)."""
+    ) -> bool:
+        """Notes something that went wrong without ending the run (R5.6); returns whether it is new."""
         if any(
-            known["item"] == item and known["operation"] == operation for known in self._failures
+            known["item"] == item and known["operation"] == operation for known in self.failures
         ):
-            return
-        self._tallies[entity]["errors"] += 1
-        if len(self._failures) < FAILURES_SHOWN:
-            self._failures.append(
+            return False
+        self.tallies[entity]["errors"] += 1
+        self.lease.errors += 1
+        if len(self.failures) < FAILURES_SHOWN:
+            self.failures.append(
                 {
                     "item": item,
                     "operation": operation,
@@ -237,16 +280,24 @@ class Run:
                     "at": clock.now().isoformat(),
                 }
             )
+        self.trail.error(
+            item=item, operation=operation, category=category, message=message, entity=entity
+        )
+        return True
+
+    def skipped(self, entity: str, repository: int | None, key: object, why: str) -> None:
+        """Says in the trail that a record was put aside (P7, P30)."""
+        self.trail.wrote(entity, "skip", [(repository, key)], result="failed", error=why)
 
     @property
     def is_listed(self) -> bool:
         """Whether the list of repositories was read, and was whole."""
-        return self._listed
+        return self.listed_at is not None
 
     @property
     def has_failures(self) -> bool:
         """Whether something went wrong on the way."""
-        return bool(self._failures)
+        return bool(self.failures)
 
     def listed_under(self, selection: str | None) -> None:
         """The listing itself says whether it is of all or of selected repositories, and says it
@@ -254,7 +305,9 @@ class Run:
         if selection is None or selection == self.context.repository_selection:
             return
         self.context = replace(self.context, repository_selection=selection)
-        if not self.job.dry_run:
+        if self.job.dry_run:
+            return
+        with self.lease.writing():
             Installation.objects.filter(pk=self.context.installation_id).update(
                 repository_selection=selection
             )
@@ -264,81 +317,81 @@ class Run:
         self.client.flush()
         EtagEntry.objects.filter(installation=self.job.installation).delete()
 
-    def listed_whole(self) -> None:
-        """Says that the listing was whole: every repository it named was seen at this run's time."""
-        self._listed = True
+    def listed_whole(self, at: datetime | None = None) -> None:
+        """Says that the listing was whole: every repository it named was seen at this run's time, or
+        at that of the attempt which read it."""
+        self.listed_at = at or self.context.now
 
-    def counted(self, entity: str, *, github: int, mirror: int) -> None:
-        """Adds how many items GitHub and the mirror have in one list (R8.1)."""
-        found = self._contents[entity]
-        found["github"] += github
-        found["mirror"] += mirror
+    @property
+    def moments(self) -> tuple[datetime, ...]:
+        """The times under which the run noted lists of contents as read: one for each attempt."""
+        return (*self.earlier.moments, self.context.now)
 
-    def looked_back(self, entity: str, written: int, missing: Sequence[Any]) -> None:
-        """Adds what verification found of written items: those that are missing after all (R8.1)."""
-        found = self._contents[entity]
-        found["written"] += written
-        found["missing"] += len(missing)
-        self._missing[entity] = (self._missing[entity] + list(missing))[:MISSING_SHOWN]
-
-    def verified(self, result: dict[str, Any]) -> None:
-        """Keeps what verification found (R8.1)."""
-        self._verification |= result
+    @contextmanager
+    def resyncing(self) -> Iterator[None]:
+        """What is read inside was read before: it enters no figure of accuracy a second time."""
+        judge, self.judge = (
+            self.judge,
+            Judge(self.job, baseline=True, grace=self.context.grace),
+        )
+        self.look.is_resyncing = True
+        try:
+            yield
+        finally:
+            self.judge, self.look.is_resyncing = judge, False
 
     # --- the end ----------------------------------------------------------------------------------
 
     @property
     def accuracy(self) -> float | None:
         """Matched / compared, before repair; None for the first run, and when the list was not whole."""
-        if self.baseline or not self._compared or not self._listed:
-            return None
-        return 1 - len(self._discrepant) / len(self._compared)
+        narrow = self.job.mode in SyncJob.NARROW
+        return self.judge.accuracy if self.is_listed or narrow else None
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        """Requests and seconds that the job has used up so far, all attempts of it together."""
+        usage = self.connection.usage() if self.connection else {}
+        now = {name: self._seconds[name] for name in PHASES}
+        now["total"] = time.monotonic() - self._started
+        api, seconds = self._used_before
+        return {
+            "api": {"requests": 0, "not_modified": 0, "graphql_points": 0}
+            | api
+            | {name: round(api.get(name, 0)) + number for name, number in usage.items()},
+            "phases_seconds": {
+                name: round(seconds.get(name, 0.0) + number, 4) for name, number in now.items()
+            },
+        }
 
     def outcome(self) -> Outcome:
         """Everything that the job keeps of this run."""
-        total = time.monotonic() - self._started
-        phases = ("fetch", "compare", "update", "verify")
-        usage = self.connection.usage() if self.connection else {}
-        return Outcome(
+        self.judge.set_repositories(self._compared)
+        spent = self.spent()
+        found = Outcome(
             counts={
-                entity: {name: self._tallies[entity][name] for name in COUNTED}
+                entity: {name: self.tallies[entity][name] for name in COUNTED}
                 for entity in ENTITIES
-                if entity in self._tallies
+                if entity in self.tallies
             },
-            api={"requests": 0, "not_modified": 0, "graphql_points": 0} | usage,
-            phases_seconds={name: round(self._seconds[name], 4) for name in phases}
-            | {"total": round(total, 4)},
-            discrepancies=dict(self._kinds),
-            verification=self._verification | self._verified_contents(),
-            failures=tuple(self._failures),
+            api=spent["api"],
+            phases_seconds=spent["phases_seconds"],
+            discrepancies=self.judge.by_type,
+            verification=self.look.result(),
+            failures=tuple(self.failures),
             plan=tuple(self._plan),
             accuracy=self.accuracy,
-            listed_at=self.context.now if self._listed else None,
+            listed_at=self.listed_at,
         )
+        return replace(found, within=partial(self._ends, found))
 
-    def _verified_contents(self) -> dict[str, Any]:
-        if not self._contents:
-            return {}
-        names = ("github", "mirror", "written", "missing")
-        return {
-            "contents": {
-                entity: {name: found[name] for name in names}
-                | {
-                    # More commits than are wanted may be left until the next whole reading.
-                    "ok": not found["missing"]
-                    and (
-                        found["github"] == found["mirror"]
-                        or (entity == "commits" and found["mirror"] > found["github"])
-                    ),
-                    "missing_ids": self._missing[entity],
-                }
-                for entity, found in self._contents.items()
-            }
-        }
+    def _ends(self, outcome: Outcome, status: str, at: datetime) -> None:
+        if status in (SyncJob.Status.SUCCEEDED, SyncJob.Status.PARTIAL):
+            rechecks.done(self.answered)
+        self.judge.close(at, listed=self.is_listed)
+        self.trail.end(outcome, status, at)
 
 
-def _plain(values: Any) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if hasattr(value, "isoformat") else value
-        for name, value in values.items()
-    }
+def _sums(kept: Any) -> dict[str, float]:
+    """What a job says that its earlier attempts used up, as far as these are numbers."""
+    items = kept.items() if isinstance(kept, dict) else ()
+    return {name: number for name, number in items if type(number) in (int, float) and number >= 0}

@@ -5,21 +5,23 @@ one that cannot be written is set aside.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
-from django.db import DataError, IntegrityError
 
-from reconciliation import evidence, verification
+from reconciliation import evidence, poison
 from reconciliation.diff import Doubt, compare, compare_absent
+from reconciliation.findings import Finding, of_change
 from reconciliation.run import Run
-from syncsvc import mirror
+from syncsvc import clock, content_lists, mirror
 from syncsvc.github.payloads import RepositoryRow
-from syncsvc.plan import Change, MirrorRepository
+from syncsvc.plan import Change, MirrorRepository, Operation
 
 log = structlog.get_logger(__name__)
 
 RACES: Final = 3
+RACED: Final = "Somebody else kept writing it: left for the next run."
 
 
 def settle(run: Run, rows: Sequence[RepositoryRow]) -> None:
@@ -28,10 +30,18 @@ def settle(run: Run, rows: Sequence[RepositoryRow]) -> None:
     changes: list[Change] = []
     with run.phase("compare"):
         mine = mirror.read(fresh)
+        context = replace(run.context, seen_at=clock.now())
         for github_id, row in fresh.items():
-            verdict = compare(row, mine.get(github_id), run.context)
+            try:
+                verdict = compare(row, mine.get(github_id), context)
+                if isinstance(verdict, Doubt):
+                    verdict = _ask(run, row, mine[github_id])
+            except Exception as error:  # noqa: BLE001  (whatever one row does is its own trouble)
+                poison.put_aside(run, row.full_name, "compare", error)
+                verdict = Doubt(github_id=github_id, full_name=row.full_name)
             if isinstance(verdict, Doubt):
-                verdict = _ask(run, row, mine[github_id])
+                run.count_doubt(github_id)
+                continue
             first_sight = run.count_seen(github_id, verdict)
             if verdict is not None and (first_sight or not run.job.dry_run):
                 changes.append(verdict)
@@ -56,14 +66,15 @@ def _is_foreign(run: Run, row: RepositoryRow) -> bool:
     return True
 
 
-def _ask(run: Run, row: RepositoryRow, mine: MirrorRepository) -> Change | None:
-    """The list is older than the mirror: the repository itself has the last word."""
+def _ask(run: Run, row: RepositoryRow, mine: MirrorRepository) -> Change | Doubt | None:
+    """The list is older than the mirror: the repository itself has the last word. Where it says
+    nothing, the doubt stays."""
     answer = evidence.ask(run.client, mine)
     if not isinstance(answer, RepositoryRow):
         run.failed(
             row.full_name, "confirm", "unknown", "Its own page could not be read: left as it was."
         )
-        return None
+        return Doubt(github_id=row.github_id, full_name=row.full_name)
     if answer.owner_id not in (None, run.context.account_id):
         # It moved to somebody else while we read: their run has the word, if it is theirs already.
         ours = mine.installation_id == run.context.installation_id
@@ -76,6 +87,8 @@ def apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) -
     """Writes the changes; those that lost a race are compared again with what is there now."""
     if run.job.dry_run:
         run.proposed(changes)
+        with run.lease.writing():
+            run.judge.proposed(_findings(run, changes))
         return
     with run.phase("update"):
         for _ in range(RACES):
@@ -83,12 +96,10 @@ def apply(run: Run, changes: Sequence[Change], rows: dict[int, RepositoryRow]) -
                 return
             changes = _compared_again(run, _write(run, changes), rows)
     for change in changes:
-        run.failed(
-            change.name,
-            "update",
-            "database",
-            "Somebody else kept writing it: left for the next run.",
-        )
+        run.failed(change.name, "update", "database", RACED)
+    if changes:
+        with run.lease.writing():
+            run.judge.refused(_findings(run, changes), RACED)
 
 
 def _compared_again(
@@ -114,37 +125,46 @@ def _compared_again(
 def _write(run: Run, changes: Sequence[Change]) -> list[Change]:
     """Writes a batch; returns the changes whose rows somebody else wrote meanwhile.
 
-    A batch that the database refuses is halved until the one that it cannot take stands alone.
+    A batch that the database, or our own code, refuses is halved until the one that it cannot take
+    stands alone.
     """
     try:
         with run.lease.writing():
             applied = mirror.apply(changes, run.author)
-    except (IntegrityError, DataError) as error:
+            done = [each for each in changes if each.github_id not in applied.conflicts]
+            content_lists.forget([each.github_id for each in done if each.is_return])
+            content_lists.forgive([each.github_id for each in done if each.is_move])
+            run.judge.repaired(_findings(run, done))
+            run.trail.changed([each for each in done if _is_counted(each)])
+            lost = [each for each in changes if each.github_id in applied.conflicts]
+            run.trail.changed(lost, result="conflict")
+    except Exception as error:
+        if not poison.is_poison(error):
+            raise
         if len(changes) == 1:
-            log.warning("mirror.refused", github_id=changes[0].github_id, error=str(error))
-            run.failed(
-                changes[0].name, "write", "validation", "The database cannot hold what GitHub says."
-            )
+            told = poison.put_aside(run, changes[0].name, "write", error)
+            with run.lease.writing():
+                run.judge.refused(_findings(run, changes), told)
+                run.trail.changed(changes, result="failed", error=told)
             return []
         middle = len(changes) // 2
         return _write(run, changes[:middle]) + _write(run, changes[middle:])
     run.applied(applied)
     if applied.conflicts:
         log.warning("mirror.conflict", github_ids=sorted(applied.conflicts)[:100])
-    return [change for change in changes if change.github_id in applied.conflicts]
+    return lost
 
 
-def look_back(run: Run, *, complete: bool) -> None:
-    """Looks back; what is still wrong after a repair is a failure of the run (R8.1)."""
-    with run.phase("verify"):
-        run.lease.progress("verifying", len(run.seen), len(run.seen))
-        result = verification.verify_repositories(run, complete=complete)
-        run.verified(result)
-    if result["ok"] is False and not run.job.dry_run:
-        run.failed(
-            "mirror",
-            "verify",
-            "validation",
-            f"Verification found {result['missing']} repositories missing, {result['unexplained']} "
-            f"unexplained and {len(result['integrity_issues'])} malformed after the repair.",
-        )
+def _is_counted(change: Change) -> bool:
+    """Whether it says something of the repository; the rest is our own bookkeeping."""
+    return bool(change.kinds) or change.operation is not Operation.UPDATE
+
+
+def _findings(run: Run, changes: Sequence[Change]) -> list[Finding]:
+    """What these changes end: differences between GitHub and the mirror."""
+    return [
+        found
+        for change in changes
+        if change.is_discrepancy
+        for found in of_change(change, run.right_at)
+    ]

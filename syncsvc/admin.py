@@ -4,6 +4,7 @@ see what, and the operator's switches, are edited here. Syncs start and stop thr
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -14,7 +15,16 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from syncsvc import admin_contents, admin_restyled, admin_webhooks, jobs, status
+from syncsvc import (
+    admin_contents,
+    admin_dead_letters,
+    admin_restyled,
+    admin_webhooks,
+    circuit,
+    jobs,
+    pacing,
+    status,
+)
 from syncsvc.admin_base import HistoryAdmin, ListedAdmin, contents_links, list_link
 from syncsvc.models import (
     EtagEntry,
@@ -31,8 +41,10 @@ from syncsvc.service import SyncService
 admin_restyled.register()
 admin_contents.register()
 admin_webhooks.register()
+admin_dead_letters.register()
 
 INSTALLATION_TONES = {"active": "success", "suspended": "warning", "uninstalled": "danger"}
+BREAKER_TONES = {"closed": "success", "open": "danger", "half_open": "warning"}
 REPOSITORY_TONES = {
     "active": "success",
     "archived": "info",
@@ -61,16 +73,26 @@ class InstallationAdmin(HistoryAdmin):
         "account_type",
         "mode",
         "shown_status",
+        "shown_breaker",
         "last_synced_at",
         "next_scheduled_at",
+        "shown_rhythm",
         "shown_repositories",
         "shown_jobs",
         "shown_error",
     )
-    list_filter = ("status", "mode", "account_type", ("last_synced_at", RangeDateTimeFilter))
+    list_filter = (
+        "status",
+        "breaker_state",
+        ("waiting_since", EmptyFieldListFilter),
+        ("action_needed", EmptyFieldListFilter),
+        "mode",
+        "account_type",
+        ("last_synced_at", RangeDateTimeFilter),
+    )
     search_fields = ("account_login", "=github_id", "=account_id")
     ordering = ("account_login", "pk")
-    actions = ("sync_now", "dry_run")
+    actions = ("sync_now", "dry_run", "try_now")
     readonly_fields = ("shown_repositories", "shown_jobs", "shown_contents")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Installation]:
@@ -97,6 +119,11 @@ class InstallationAdmin(HistoryAdmin):
         """Leads to the repositories."""
         return list_link("repository", "installation", row, row.repository_count)
 
+    @display(description="Interval", ordering="interval_seconds")
+    def shown_rhythm(self, row: Installation) -> str:
+        """How often it is synced and why."""
+        return pacing.rhythm(row).sentence
+
     @display(description="Jobs")
     def shown_jobs(self, row: Installation) -> SafeString:
         """Leads to the runs."""
@@ -107,10 +134,16 @@ class InstallationAdmin(HistoryAdmin):
         """Leads to what was mirrored of its repositories, and to how each list was read."""
         return contents_links("repository__installation", row)
 
+    @display(description="Breaker", ordering="breaker_state", label=BREAKER_TONES)
+    def shown_breaker(self, row: Installation) -> tuple[str, str]:
+        """Whether syncs are paused, as a badge."""
+        breaker = Installation.Breaker(circuit.of(row).state)
+        return breaker.value, str(breaker.label)
+
     @display(description="Last error")
     def shown_error(self, row: Installation) -> str:
-        """Why the last run failed, as far as it fits."""
-        return Truncator(row.last_error).chars(60)
+        """What a person has to do, else why the last run failed, as far as it fits."""
+        return Truncator(row.action_needed or row.last_error).chars(60)
 
     @admin.action(description="Sync now")
     def sync_now(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
@@ -121,6 +154,13 @@ class InstallationAdmin(HistoryAdmin):
     def dry_run(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
         """Asks for a run of each that writes nothing."""
         self._request(request, rows, dry_run=True)
+
+    @admin.action(description="Try now: close the breaker and sync")
+    def try_now(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
+        """Closes the breaker of each, as somebody who has mended the reason, and asks for a sync."""
+        for row in rows:
+            circuit.reset(row.pk, request.user)
+        self._request(request, rows, dry_run=False)
 
     def _request(
         self, request: HttpRequest, rows: QuerySet[Installation], *, dry_run: bool
@@ -243,7 +283,7 @@ class SyncJobAdmin(HistoryAdmin):
     def cancel(self, request: HttpRequest, rows: QuerySet[SyncJob]) -> None:
         """Stops each that is active."""
         for row in rows:
-            job = jobs.cancel(row)
+            job = jobs.cancel(row, user=request.user)
             if job.status == SyncJob.Status.CANCELLED:
                 text, level = "is cancelled.", messages.SUCCESS
             elif job.is_active:

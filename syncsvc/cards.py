@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from syncsvc import clock, selectors, state, status, words
+from syncsvc import clock, pacing, selectors, state, status, words
+from syncsvc.breaker import State
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Reason
 from syncsvc.state import Snapshot
@@ -44,7 +45,14 @@ class Card:
     repositories: int
     last_synced_at: datetime | None
     next_scheduled_at: datetime | None
+    rhythm: str
     error: str
+    #: What a person has to do; it stands in the place of the error that says the same.
+    action_needed: str
+    #: Why syncs are paused, or that the next one is a trial; empty while the breaker is closed.
+    breaker: str
+    #: Whether the viewer may end that pause.
+    may_try: bool
     hint: str
     can_sync: bool
     job_id: str | None
@@ -80,7 +88,17 @@ class Card:
         shown = [words.relative(at, self.now) for at in times if at]
         if self.last_run is not None and self.last_run.finished_at is not None:
             shown.append(words.relative(self.last_run.finished_at, self.now))
-        texts = (self.badge, self.error, self.hint, self.can_sync, self.may_cancel)
+        texts = (
+            self.badge,
+            self.error,
+            self.action_needed,
+            self.breaker,
+            self.may_try,
+            self.hint,
+            self.rhythm,
+            self.can_sync,
+            self.may_cancel,
+        )
         return _digest(
             *shown, texts, self.repositories, self.cancelling, self.progress, self.last_run
         )
@@ -92,14 +110,23 @@ def read(user: Any, installations: QuerySet[Installation]) -> list[Card]:
     snapshots = state.read(installations)
     active = [snapshot.active_job for snapshot in snapshots if snapshot.active_job]
     cancellable = selectors.cancellable(user, active)
-    latest = selectors.latest_jobs([snapshot.installation for snapshot in snapshots])
+    rows = [snapshot.installation for snapshot in snapshots]
+    latest = selectors.latest_jobs(rows)
+    paused = [row.pk for row in rows if row.breaker_open_until and row.breaker_open_until > now]
+    tried = selectors.operated(user, paused)
     return [
-        _card(snapshot, latest.get(snapshot.installation.pk), cancellable, now)
+        _card(snapshot, latest.get(snapshot.installation.pk), cancellable, tried, now)
         for snapshot in snapshots
     ]
 
 
-def _card(snapshot: Snapshot, last: SyncJob | None, cancellable: set[Any], now: datetime) -> Card:
+def _card(
+    snapshot: Snapshot,
+    last: SyncJob | None,
+    cancellable: set[Any],
+    tried: set[int],
+    now: datetime,
+) -> Card:
     row, job = snapshot.installation, snapshot.active_job
     shown = status.of(snapshot, now)
     badge, tone = _badge(row, shown, job)
@@ -114,7 +141,11 @@ def _card(snapshot: Snapshot, last: SyncJob | None, cancellable: set[Any], now: 
         repositories=snapshot.state.repositories,
         last_synced_at=shown.last_synced_at,
         next_scheduled_at=shown.next_scheduled_at,
+        rhythm=_rhythm(row),
         error=shown.last_sync_error or "",
+        action_needed=shown.action_needed or "",
+        breaker=_breaker(row, shown, now),
+        may_try=row.pk in tried and shown.reason == Reason.BREAKER_OPEN,
         hint=_hint(shown, now),
         can_sync=shown.can_sync_now,
         job_id=shown.active_job_id,
@@ -125,6 +156,13 @@ def _card(snapshot: Snapshot, last: SyncJob | None, cancellable: set[Any], now: 
         poll_seconds=POLL_ACTIVE if shown.state == "syncing" else idle_poll,
         now=now,
     )
+
+
+def _rhythm(row: Installation) -> str:
+    """How often it is synced and why, of one that is."""
+    if row.status != Installation.Status.ACTIVE:
+        return ""
+    return f"Synced {pacing.rhythm(row).sentence}."
 
 
 def _badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> tuple[str, str]:
@@ -140,6 +178,20 @@ def _badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> 
         "error": ("Last sync had errors", "bad"),
         "idle": ("Up to date", "good"),
     }[shown.state]
+
+
+def _breaker(row: Installation, shown: status.SyncStatus, now: datetime) -> str:
+    """What the breaker does to this account's syncs."""
+    if shown.breaker_state == State.CLOSED:
+        return ""
+    failures = row.consecutive_failures
+    many = f"after {failures} failure{'' if failures == 1 else 's'} in a row"
+    until = row.breaker_open_until
+    if shown.breaker_state == State.OPEN and until is not None and until > now:
+        return f"Syncs are paused {many}. A trial may start at {words.exact(until)}."
+    return (
+        f"Syncs were paused {many}. The next one is a trial: if it succeeds, they go on as usual."
+    )
 
 
 def _hint(shown: status.SyncStatus, now: datetime) -> str:

@@ -12,6 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from syncsvc.models import Installation
+from syncsvc.planner import Bounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,12 +20,13 @@ class SyncSettings:
     """How an installation is kept in sync. Times in the unit of the name."""
 
     interval_minutes: int = 15
+    interval_least_minutes: int = 5
     manual_cooldown_seconds: int = 60
     stale_minutes: int = 60
     budget_reserve: int = 100
     webhook_reserve: int = 250
     concurrency: int = 5
-    lease_seconds: int = 60
+    lease_seconds: int = 30
     job_attempts: int = 5
     grace_seconds: int = 60
     breaker_failures: int = 5
@@ -35,9 +37,20 @@ class SyncSettings:
     gap_silence_minutes: int = 10
     redelivery_attempts: int = 3
     payload_days: int = 14
+    mass_disappearance_percent: int = 20
+    mass_disappearance_minimum: int = 3
+    audit_interval_minutes: int = 60
+    audit_sample: int = 40
+    audit_budget_percent: int = 5
 
     def __post_init__(self) -> None:
-        least = {"interval_minutes": 1, "concurrency": 1, "lease_seconds": 5, "job_attempts": 1}
+        least = {
+            "interval_minutes": 1,
+            "interval_least_minutes": 1,
+            "concurrency": 1,
+            "lease_seconds": 5,
+            "job_attempts": 1,
+        }
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < least.get(field.name, 0):
@@ -66,7 +79,14 @@ class SyncSettings:
 
     @property
     def interval(self) -> timedelta:
+        """What people were promised: the longest time between two syncs."""
         return timedelta(minutes=self.interval_minutes)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Between which times the interval of an account adapts (R3.4)."""
+        least = min(self.interval_least_minutes, self.interval_minutes)
+        return Bounds(least=timedelta(minutes=least), most=self.interval)
 
 
 @cache

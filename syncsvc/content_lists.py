@@ -4,20 +4,18 @@ Hides how failures are counted and when they are tried again.
 """
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
+from syncsvc import retrying
 from syncsvc.github.reading import Entity
 from syncsvc.models import ContentList, Installation, Repository
-
-RETRY_BASE: Final = timedelta(minutes=5)
-RETRY_CAP: Final = timedelta(hours=6)
 
 _TABLE: Final = ContentList._meta.db_table
 _KEYS: Final = ("repository_id", "entity")
@@ -115,10 +113,18 @@ def adjust(changed: Mapping[ListKey, int]) -> None:
         cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
 
 
-def fail(failed: Sequence[Failed], now: datetime) -> None:
+def fail(failed: Sequence[Failed], now: datetime, account: int | None = None) -> None:
     """Notes what could not be read, to be tried again after a while: 5 minutes, doubling up to 6
-    hours, with jitter. What was known of the list before stays (R5.6)."""
+    hours, with jitter. What was known of the list before stays (R5.6).
+
+    `account` is the installation whose credentials could not read it: of a repository that is
+    another's by now that says nothing, and its new account need not wait.
+    """
     failures = {(each.repository_id, each.entity): each for each in failed}
+    if account is not None and failures:
+        rows_of = Repository.objects.filter(installation_id=account)
+        ours = set(rows_of.filter(pk__in=[pk for pk, _ in failures]).values_list("pk", flat=True))
+        failures = {key: each for key, each in failures.items() if key[0] in ours}
     if not failures:
         return
     known = read({repository_id for repository_id, _ in failures})
@@ -131,7 +137,7 @@ def fail(failed: Sequence[Failed], now: datetime) -> None:
                 entity=str(each.entity),
                 failures=before + 1,
                 failed_at=now,
-                retry_at=now + retry_delay(before + 1, random.uniform(0.75, 1.25)),
+                retry_at=now + retrying.delay(retrying.LISTS, before + 1, random.random()),
                 error_category=each.category,
                 error=each.sentence,
             )
@@ -144,17 +150,43 @@ def fail(failed: Sequence[Failed], now: datetime) -> None:
     )
 
 
+def forget_whole(keys: Iterable[ListKey]) -> None:
+    """Has these lists read whole when their repository is next read, whatever GitHub's counts say.
+
+    What is known of them stays; a list that was never read has nothing to forget.
+    """
+    found = sorted((pk, str(entity)) for pk, entity in keys)
+    sql = f"""
+        UPDATE {_TABLE} AS l SET whole_at = NULL
+        FROM unnest(%s::bigint[], %s::text[]) AS w(repository_id, entity)
+        WHERE l.repository_id = w.repository_id AND l.entity = w.entity
+    """  # noqa: S608  (the table's name is ours)
+    if found:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [list(column) for column in zip(*found, strict=True)])
+
+
+def forget(github_ids: Collection[int]) -> None:
+    """Forgets how far the lists of these repositories, by GitHub's ids, were read: they were out of
+    sight, and what happened there meanwhile nobody told us."""
+    if github_ids:
+        ContentList.objects.filter(repository__github_id__in=github_ids).delete()
+
+
+def forgive(github_ids: Collection[int]) -> None:
+    """Forgets the failures of these repositories' lists, by GitHub's ids: they changed hands, and the
+    new account's credentials may read what the old one's could not."""
+    if github_ids:
+        failed = ContentList.objects.filter(repository__github_id__in=github_ids, failures__gt=0)
+        failed.update(failures=0, failed_at=None, retry_at=None, error_category="", error="")
+
+
 def postpone(repository_id: int, now: datetime) -> None:
     """Lets the lists of a repository that are due wait as long as after their last failure."""
     due = ContentList.objects.filter(repository_id=repository_id, retry_at__lte=now)
     for row in due:
-        row.retry_at = now + retry_delay(row.failures)
+        row.retry_at = now + retrying.delay(retrying.LISTS, row.failures)
         row.save(update_fields=["retry_at"])
-
-
-def retry_delay(failures: int, jitter: float = 1.0) -> timedelta:
-    """How long after failure number `failures` (from 1) the list is tried again."""
-    return min(RETRY_CAP, RETRY_BASE * (1 << min(failures - 1, 10))) * jitter
 
 
 def due(now: datetime) -> QuerySet[Repository]:

@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 from django.db import IntegrityError, transaction
 
-from syncsvc import clock, connect, events
+from syncsvc import circuit, clock, connect, events
+from syncsvc.breaker import State
 from syncsvc.github.errors import ConfigurationError, GitHubError, NotFound
 from syncsvc.github.payloads import InstallationRow
 from syncsvc.models import EtagEntry, Installation, InstallationToken
@@ -180,19 +181,18 @@ def _update(known: Installation, values: Mapping[str, Any]) -> Found:
     if not changed:
         return Found(installation=known, change="unchanged")
     change = _name(known, changed)
-    for name, value in changed.items():
-        setattr(known, name, value)
     if change in ("reinstalled", "unsuspended"):
-        known.next_scheduled_at = clock.now()
-        known.breaker_open_until = None
-        known.consecutive_failures = 0
-        changed |= dict.fromkeys(
-            ("next_scheduled_at", "breaker_open_until", "consecutive_failures")
-        )
+        if circuit.of(known).state is not State.CLOSED:
+            circuit.now_closed(known.pk)
+        changed |= {"next_scheduled_at": clock.now(), "action_needed": "", **circuit.CLOSED}
+    if change == "uninstalled":
+        changed["action_needed"] = ""
     if "github_id" in changed or "mode" in changed:
         # Tokens belong to the installation that is gone, and ETags to its tokens.
         InstallationToken.objects.filter(installation=known).delete()
         EtagEntry.objects.filter(installation=known).delete()
+    for name, value in changed.items():
+        setattr(known, name, value)
     known.save(update_fields=[*changed, "updated_at"])
     return Found(installation=known, change=change)
 

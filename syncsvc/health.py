@@ -5,14 +5,16 @@ stand open behind a private network; `METRICS_TOKEN` closes it to all but its be
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from itertools import groupby
+from typing import Any, Final
 
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, ProgrammingError, connection
 from django.db.models import Count, Min, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
@@ -24,11 +26,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from syncsvc import clock, heartbeats
+from syncsvc import clock, heartbeats, watchman
 from syncsvc.models import (
     Delivery,
     Gap,
-    Heartbeat,
     Installation,
     MissedDelivery,
     RateBudget,
@@ -39,7 +40,19 @@ from syncsvc.models import (
 log = structlog.get_logger(__name__)
 
 BROKER_SECONDS = 2
+NOT_PREPARED: Final = (
+    "The database lacks what this release needs: run `python manage.py prepare`, then restart."
+)
 OK = "ok"
+
+Gauges = Callable[[], Iterable[GaugeMetricFamily]]
+_registered: Final[dict[str, Gauges]] = {}
+
+
+def register(name: str, gauges: Gauges) -> None:
+    """Has `/metrics` show these too, after ours: for the floors above, when they are ready. They are
+    read at each scrape; the same name again replaces them."""
+    _registered[name] = gauges
 
 
 @never_cache
@@ -60,17 +73,13 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     broker = _check(
         _broker,
         "The broker does not answer: see that it runs and REDIS_URL or CELERY_BROKER_URL leads to it "
-        "(without either: that the folder of the file broker is writable).",
+        "(without either: that the folder of the file broker is writable and its disk has room).",
     )
-    worker = beat = "Not known while the database does not answer."
-    if database == OK:  # else each would only wait for the same connection again
-        worker = _check(
-            lambda: _alive("worker"), "No worker gave a sign of life lately: start a Celery worker."
-        )
-        beat = _check(
-            lambda: _alive("beat"), "The scheduler gave no sign of life lately: start Celery beat."
-        )
-    checks = {"database": database, "broker": broker, "worker": worker, "beat": beat}
+    checks = {"database": database, "broker": broker}
+    for component, sentence in watchman.SILENT.items():
+        checks[component] = "Not known while the database does not answer."
+        if database == OK:  # else each would only wait for the same connection again
+            checks[component] = _check(partial(_alive, component), sentence)
     ready = all(answer == OK for answer in checks.values())
     return JsonResponse(
         {"status": OK if ready else "unavailable", "checks": checks}, status=200 if ready else 503
@@ -96,6 +105,9 @@ def probes(
 def _check(look: Callable[[], bool], sentence: str) -> str:
     try:
         return OK if look() else sentence
+    except ProgrammingError as error:  # a table or a column that is not there
+        log.warning("readyz.check_failed", check=NOT_PREPARED, error=str(error))
+        return NOT_PREPARED
     except Exception as error:  # noqa: BLE001  a probe answers, whatever is broken
         log.warning("readyz.check_failed", check=sentence, error=str(error))
         return sentence
@@ -114,7 +126,10 @@ def _alive(component: str) -> bool:
 def _broker() -> bool:
     options: dict[str, Any] = dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS)
     if settings.CELERY_BROKER_URL.startswith("filesystem://"):
-        return os.access(options["data_folder_out"], os.R_OK | os.W_OK | os.X_OK)
+        folder = options["data_folder_out"]
+        disk = os.statvfs(folder)
+        has_room = disk.f_bavail > 0 or not disk.f_blocks  # some file systems count nothing
+        return has_room and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
     limits = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     broker = Connection(
         current_app.conf.broker_url,
@@ -168,6 +183,7 @@ class MirrorCollector(Collector):
         yield _by_status(
             "mirror_installations", "Installations by status.", Installation.objects.all()
         )
+        yield _breakers()
         yield _by_status(
             "mirror_repositories", "Repositories in the mirror by status.", Repository.objects.all()
         )
@@ -188,12 +204,26 @@ class MirrorCollector(Collector):
         yield age
         yield from _budgets()
         yield from _webhooks(now)
-        beats = GaugeMetricFamily(
-            "mirror_heartbeat_age_seconds", "Since the last sign of life.", labels=["component"]
-        )
-        for component, beaten_at in Heartbeat.objects.values_list("component", "beaten_at"):
-            beats.add_metric([component], (now - beaten_at).total_seconds())
-        yield beats
+        yield from _signs(now)
+        for gauges in _registered.values():
+            yield from gauges()
+
+
+def _signs(now: datetime) -> Iterator[GaugeMetricFamily]:
+    """Of each component the youngest sign, and how many processes gave theirs in time."""
+    ages = GaugeMetricFamily(
+        "mirror_heartbeat_age_seconds", "Since the last sign of life.", labels=["component"]
+    )
+    processes = GaugeMetricFamily(
+        "mirror_processes", "Processes that gave a sign of life lately.", labels=["component"]
+    )
+    for component, signs in groupby(heartbeats.read(now), key=lambda sign: sign.component):
+        found = list(signs)
+        ages.add_metric([component], min(sign.age for sign in found))
+        if component not in heartbeats.DUTIES:
+            processes.add_metric([component], sum(sign.alive for sign in found))
+    yield ages
+    yield processes
 
 
 def _by_status(name: str, text: str, rows: Any) -> GaugeMetricFamily:
@@ -201,6 +231,19 @@ def _by_status(name: str, text: str, rows: Any) -> GaugeMetricFamily:
     found = dict(rows.order_by().values_list("status").annotate(Count("pk")))
     for status in rows.model.Status.values:  # zeros too, so that an alert on a status can clear
         gauge.add_metric([status], found.get(status, 0))
+    return gauge
+
+
+def _breakers() -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "mirror_breakers",
+        "Active installations by the state of their circuit breaker.",
+        labels=["state"],
+    )
+    active = Installation.objects.filter(status=Installation.Status.ACTIVE).order_by()
+    found = dict(active.values_list("breaker_state").annotate(Count("pk")))
+    for state in Installation.Breaker.values:
+        gauge.add_metric([state], found.get(state, 0))
     return gauge
 
 

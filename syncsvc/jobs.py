@@ -6,35 +6,34 @@ what a worker does with its job stands in `syncsvc.leases`.
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
-import structlog
-from celery import current_app
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
-from kombu.exceptions import OperationalError
 
-from syncsvc import clock, conf, events
-from syncsvc.leases import Lease, failure_of
-from syncsvc.models import Installation, Repository, SyncJob
+from syncsvc import circuit, clock, conf, dead_letters, events, ringing
+from syncsvc.leases import Lease
+from syncsvc.models import Repository, SyncJob
+from syncsvc.retrying import Trouble
 
-log = structlog.get_logger(__name__)
-
-RUN_JOB = "reconciliation.run_job"
-RING_AGAIN = timedelta(seconds=60)
+RUN_JOB = ringing.RUN_JOB
+RING_AGAIN = timedelta(seconds=30)
+"""A second ring finds nothing to claim, and a lost one costs this long."""
 
 
 def ring(job_id: uuid.UUID) -> bool:
     """Tells the workers of a job through the broker. A broker that is down loses nothing: the job
     stands in the database and the sweeper rings again."""
-    try:
-        current_app.send_task(RUN_JOB, args=[str(job_id)], queue=settings.CELERY_TASK_DEFAULT_QUEUE)
-    except (OperationalError, OSError) as error:
-        log.warning("broker.unreachable", job_id=str(job_id), error=str(error))
+    if not ringing.ring(RUN_JOB, [str(job_id)]):
         return False
     SyncJob.objects.filter(pk=job_id).update(rung_at=clock.now())
     return True
+
+
+def not_heard(job_id: uuid.UUID) -> None:
+    """Says that a message was taken by a worker that cannot do the job: the sweeper rings again."""
+    SyncJob.objects.filter(pk=job_id).update(rung_at=None)
 
 
 def ring_waiting() -> int:
@@ -53,10 +52,21 @@ def ring_waiting() -> int:
 
 
 def _take_back(job: SyncJob, now: datetime) -> None:
-    """Takes a job from a worker that is gone; one that kills every worker is given up (R10.1)."""
+    """Takes a job from a worker that is gone; one that kills every worker is given up (R10.1), one that
+    was asked to stop has stopped (R3.7)."""
     held = SyncJob.objects.filter(
         pk=job.pk, lease=job.lease, status=SyncJob.Status.RUNNING, lease_expires_at__lt=now
     )
+    if job.cancel_requested_at is not None:
+        # As one that waits: that its worker died is no failure of what nobody wants any more.
+        held.update(
+            status=SyncJob.Status.CANCELLED,
+            finished_at=now,
+            lease=None,
+            lease_expires_at=None,
+            stage="cancelled",
+        )
+        return
     if job.attempt < conf.for_installation(job.installation).job_attempts:
         taken = held.update(
             status=SyncJob.Status.QUEUED,
@@ -67,8 +77,13 @@ def _take_back(job: SyncJob, now: datetime) -> None:
         )
         name = "sync.job.recovered"
     else:
-        sentence = f"The worker died {job.attempt} times in the middle of this run."
+        often = "once" if job.attempt == 1 else f"{job.attempt} times"
+        sentence = (
+            f"The worker died {often} in the middle of this run. See whether its machine is short of "
+            "memory; the log says more under the job's id."
+        )
         with transaction.atomic():
+            circuit.hold(job.installation_id)
             taken = held.update(
                 status=SyncJob.Status.DEAD,
                 finished_at=now,
@@ -79,9 +94,9 @@ def _take_back(job: SyncJob, now: datetime) -> None:
                 error_category="unknown",
             )
             if taken:
-                Installation.objects.filter(pk=job.installation_id).update(
-                    **failure_of(job, sentence)
-                )
+                circuit.failed(job, Trouble(category="unknown", sentence=sentence), now)
+                where = {"stage": job.stage, "current_item": job.current_item}
+                dead_letters.bury_job(job.pk, now, where)
         name = "sync.job.failed"
     if taken:
         events.emit(
@@ -114,10 +129,13 @@ def claim(job_id: uuid.UUID | str) -> Lease | None:
         current=0,
         total=None,
         current_item="",
+        errors=0,
     )
     if not claimed:
         return None
-    job = SyncJob.objects.select_related("installation").get(pk=job_id)
+    job = SyncJob.objects.select_related("installation").filter(pk=job_id).first()
+    if job is None:
+        return None  # somebody deleted it, or its account, just now
     events.emit(
         "sync.job.started",
         installation_id=job.installation_id,
@@ -130,14 +148,22 @@ def claim(job_id: uuid.UUID | str) -> Lease | None:
     return Lease(job, token)
 
 
-def cancel(job: SyncJob) -> SyncJob:
-    """Asks a job to stop. One that waits ends at once, a running one at its next safe point (R3.7)."""
+def cancel(job: SyncJob, *, user: Any = None) -> SyncJob:
+    """Asks a job to stop, on behalf of `user`. One that waits ends at once, a running one at its next
+    safe point (R3.7)."""
     now = clock.now()
     # First the wish, which every later step of the job reads; then the end of one that waits.
     active = SyncJob.objects.filter(pk=job.pk, status__in=SyncJob.ACTIVE)
-    active.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now)
+    asked = active.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now)
     SyncJob.objects.filter(
         pk=job.pk, status__in=[SyncJob.Status.QUEUED, SyncJob.Status.BLOCKED]
     ).update(status=SyncJob.Status.CANCELLED, finished_at=now, stage="cancelled")
+    if asked:
+        events.emit(
+            "sync.job.cancelling",
+            installation_id=job.installation_id,
+            job_id=str(job.pk),
+            **({"user_id": user.pk} if user else {}),
+        )
     job.refresh_from_db()
     return job

@@ -23,9 +23,20 @@ from django.views.decorators.http import require_POST, require_safe
 from django_filters import FilterSet
 from django_htmx.http import HttpResponseClientRedirect
 
-from syncsvc import cards, clock, hook_health, jobs, selectors, status
+from syncsvc import (
+    blocks,
+    cards,
+    circuit,
+    clock,
+    hook_health,
+    jobs,
+    selectors,
+    selectors_dead_letters,
+    status,
+    watchman,
+)
 from syncsvc.api.filters import RepositoryFilters
-from syncsvc.models import Repository, SyncJob
+from syncsvc.models import DeadLetter, Installation, Repository, SyncJob
 from syncsvc.policy import Action
 from syncsvc.service import SyncService
 
@@ -106,6 +117,8 @@ def home(request: HttpRequest) -> HttpResponse:
             "query": urlencode({"q": wanted}) if wanted else "",
             "refresh": any(card.progress for card in shown),
             "searchable": bool(wanted) or page.paginator.num_pages > 1,
+            "silent": list(watchman.silent(clock.now()).values()),
+            "may_mend": selectors.sees_everything(request.user),
         },
     )
 
@@ -122,12 +135,26 @@ def card(request: HttpRequest, pk: int) -> HttpResponse:
 
 @members_only
 @require_POST
+def try_now(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ends the pause after failures, for who has mended the reason, and asks for a sync (R10.3)."""
+    row = get_object_or_404(selectors.installations(request.user), pk=pk)
+    if not selectors.may_operate(request.user, row.pk):
+        raise PermissionDenied("To end the pause you need the role operator or admin.")
+    circuit.reset(row.pk, request.user)
+    return _ask(request, row)
+
+
+@members_only
+@require_POST
 def sync(request: HttpRequest, pk: int) -> HttpResponse:
     """The button: asks for a sync at the one door, and says what the answer was."""
-    row = get_object_or_404(selectors.installations(request.user), pk=pk)
+    return _ask(request, get_object_or_404(selectors.installations(request.user), pk=pk))
+
+
+def _ask(request: HttpRequest, row: Installation) -> HttpResponse:
     decision = SyncService.request(row.pk, SyncJob.Trigger.MANUAL, user=request.user)
     if request.htmx:  # type: ignore[attr-defined]  # set by the middleware
-        return _render_card(request, _card(request, pk))
+        return _render_card(request, _card(request, row.pk))
     if decision.action is Action.START:
         messages.success(request, f"The sync of {row.account_login} has started.")
     else:
@@ -152,6 +179,7 @@ def _render_card(request: HttpRequest, shown: cards.Card) -> HttpResponse:
 def installation(request: HttpRequest, pk: int) -> HttpResponse:
     """The repositories of one installation: searched, filtered, ordered, paged."""
     shown = _card(request, pk)
+    row, now = selectors.installations(request.user).get(pk=pk), clock.now()
     asked = request.GET.copy()
     page_number = asked.pop("page", [None])[-1]
     order = asked.get("order", "name")
@@ -176,16 +204,16 @@ def installation(request: HttpRequest, pk: int) -> HttpResponse:
             "statuses": Repository.Status.choices,
             "visibilities": Repository.Visibility.choices,
             "runs": _runs(request, pk),
-            "health": hook_health.read(
-                selectors.installations(request.user).get(pk=pk), clock.now()
-            ),
+            "health": hook_health.read(row, now),
+            "blocks": blocks.of(row, request.user, now),
         },
     )
 
 
 def _runs(request: HttpRequest, installation_id: int) -> QuerySet[SyncJob]:
-    """The last runs; those that read what webhooks named, and did, would leave no room for others."""
-    went_well = Q(mode=SyncJob.Mode.RECHECK, status=SyncJob.Status.SUCCEEDED)
+    """The last runs; those that read what webhooks named or a sample, and did, would leave no room for
+    others."""
+    went_well = Q(mode__in=SyncJob.UNASKED, status=SyncJob.Status.SUCCEEDED)
     runs = selectors.jobs(request.user).filter(installation=installation_id)
     return runs.exclude(went_well)[:RUNS_SHOWN]
 
@@ -213,8 +241,17 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
             "entities": cards.by_entity(row.counts),
             "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
             "may_cancel": row.is_active and selectors.may_cancel(request.user, row),
+            "letter": _open_letter(request, row),
         },
     )
+
+
+def _open_letter(request: HttpRequest, row: SyncJob) -> DeadLetter | None:
+    """Where somebody has to decide about a run that was given up, until somebody did."""
+    if row.status != SyncJob.Status.DEAD:
+        return None
+    letters = selectors_dead_letters.listed(request.user)
+    return letters.filter(job=row, status=DeadLetter.Status.OPEN).first()
 
 
 def _in_order(values: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any]]:
@@ -229,7 +266,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = get_object_or_404(selectors.jobs(request.user), pk=pk)
     if not selectors.may_cancel(request.user, row):
         raise PermissionDenied
-    row = jobs.cancel(row)
+    row = jobs.cancel(row, user=request.user)
     if row.status == SyncJob.Status.CANCELLED:
         messages.success(request, "The run is cancelled; what it had read is kept.")
     elif row.is_active:

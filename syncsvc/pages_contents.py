@@ -49,6 +49,7 @@ class Listing:
     and paged: a list without end costs the same as a long one.
     """
 
+    app: str = "syncsvc"
     view: str
     title: str
     one: str
@@ -69,7 +70,7 @@ class Listing:
     @property
     def template(self) -> str:
         """The page."""
-        return f"syncsvc/{self.view}.html"
+        return f"{self.app}/{self.view}.html"
 
 
 def search(hint: str, *, name: str = "q", label: str = "Search") -> Field:

@@ -47,6 +47,15 @@ class Kind(StrEnum):
     WRONG_ARCHIVED_FLAG = "wrong_archived_flag"
     WRONG_STATUS = "wrong_status"
     STALE_METADATA = "stale_metadata"
+    MISSING_ISSUE = "missing_issue"
+    STALE_ISSUE = "stale_issue"
+    ISSUE_MISSING_AT_GITHUB = "issue_missing_at_github"
+    MISSING_PULL_REQUEST = "missing_pull_request"
+    STALE_PULL_REQUEST = "stale_pull_request"
+    PULL_REQUEST_MISSING_AT_GITHUB = "pull_request_missing_at_github"
+    MISSING_COMMIT = "missing_commit"
+    STALE_COMMIT = "stale_commit"
+    COMMIT_MISSING_AT_GITHUB = "commit_missing_at_github"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,3 +121,13 @@ class Change:
     def is_discrepancy(self) -> bool:
         """Whether GitHub and the mirror differed without anything that would have told us."""
         return bool(self.kinds) and not self.in_flight
+
+    @property
+    def is_return(self) -> bool:
+        """Whether the repository was gone by what the mirror knew, and is there again."""
+        return self.operation is Operation.UPDATE and Kind.MISSING_REPO in self.kinds
+
+    @property
+    def is_move(self) -> bool:
+        """Whether the repository came here from another account of ours."""
+        return self.operation is Operation.UPDATE and "installation_id" in self.after

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from syncsvc import breaker
+
 
 class Action(StrEnum):
     START = "start"
@@ -139,7 +141,7 @@ def _already_syncing(
 def _blocked(
     state: InstallationState, _trigger: str, now: datetime, _settings: Settings
 ) -> Decision | None:
-    if state.breaker_open_until is not None and state.breaker_open_until > now:
+    if not breaker.is_over(state.breaker_open_until, now):
         return Decision(
             action=Action.BLOCK,
             reason=Reason.BREAKER_OPEN,

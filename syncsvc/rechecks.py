@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q
 
+from syncsvc import retrying
 from syncsvc.models import Installation, Recheck, SyncJob
 
 AT_ONCE: Final = 500
@@ -19,20 +20,28 @@ WHOLE_LIST: Final = 0
 """Instead of GitHub's id of a repository: the account's whole list has to be read again."""
 PAUSE: timedelta = timedelta(seconds=5)
 """Between two runs of one account: what is pushed all the time must not eat the account's budget."""
-RETRY_BASE: Final = timedelta(minutes=1)
-RETRY_CAP: Final = timedelta(hours=6)
+
+REPOSITORY: Final = frozenset({"repositories"})
+ITEMS: Final = frozenset({"issues", "pull_requests"})
+HISTORY: Final = frozenset({"commits", "repositories"})
+EVERYTHING: Final = REPOSITORY | ITEMS | HISTORY
 
 _TABLE: Final = Recheck._meta.db_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One repository that is to be read again. `itself`: its own record too, not only its contents."""
+    """One repository that is to be read again. `itself`: its own record too, not only its contents.
+
+    `told` is what a webhook has told of it (`EVERYTHING`, or some of it): a difference there is no
+    surprise. What a gap or a doubt of our own asks for was told by nobody.
+    """
 
     github_id: int
     full_name: str = ""
     itself: bool = False
     reason: str
+    told: frozenset[str] = frozenset()
 
 
 def ask(
@@ -45,7 +54,8 @@ def ask(
 ) -> int:
     """Notes that these repositories have to be read again; returns how many.
 
-    What was asked for before stays asked for: the earlier time and the urgent trigger win. A job has
+    What was asked for before stays asked for: the earlier time wins, and the more urgent trigger, first
+    a gap's, then a webhook's. A job has
     to be requested beside it (mode `recheck`); without one `syncsvc.request_rechecks` does so.
     """
     rows = {each.github_id: each for each in asked}
@@ -54,15 +64,18 @@ def ask(
     given = sorted(rows.values(), key=lambda each: each.github_id)
     sql = f"""
         INSERT INTO {_TABLE} AS r (installation_id, github_id, full_name, itself, trigger, reason,
-                                   asked_at, due_at, attempts, version)
+                                   told, asked_at, due_at, attempts, version)
         SELECT %(installation)s, w.github_id, w.full_name, w.itself, %(trigger)s, w.reason,
-               %(now)s, %(due)s, 0, 1
-        FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(selves)s::boolean[], %(reasons)s::text[])
-             AS w(github_id, full_name, itself, reason)
+               string_to_array(w.told, ','), %(now)s, %(due)s, 0, 1
+        FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(selves)s::boolean[], %(reasons)s::text[],
+                    %(told)s::text[]) AS w(github_id, full_name, itself, reason, told)
         ON CONFLICT (installation_id, github_id) DO UPDATE SET
             full_name = coalesce(nullif(excluded.full_name, ''), r.full_name),
             itself = r.itself OR excluded.itself,
-            trigger = CASE WHEN r.trigger = 'gap' THEN r.trigger ELSE excluded.trigger END,
+            trigger = CASE WHEN 'gap' IN (r.trigger, excluded.trigger) THEN 'gap'
+                           WHEN 'webhook' IN (r.trigger, excluded.trigger) THEN 'webhook'
+                           ELSE excluded.trigger END,
+            told = ARRAY(SELECT DISTINCT unnest(coalesce(r.told, excluded.told) || excluded.told)),
             reason = excluded.reason, asked_at = excluded.asked_at,
             due_at = least(r.due_at, excluded.due_at), attempts = 0, version = r.version + 1
     """  # noqa: S608  (the table's name is ours)
@@ -78,6 +91,7 @@ def ask(
                 "names": [each.full_name for each in given],
                 "selves": [each.itself for each in given],
                 "reasons": [each.reason for each in given],
+                "told": [",".join(sorted(each.told)) for each in given],
             },
         )
     return len(given)
@@ -102,13 +116,9 @@ def done(taken: Sequence[Recheck]) -> int:
 def failed(taken: Sequence[Recheck], now: datetime) -> int:
     """Lets what could not be read wait: a minute, doubling up to six hours."""
     return _each(
-        """UPDATE {table} AS r SET attempts = r.attempts + 1, due_at = %(now)s::timestamptz + least(
-               %(cap)s::interval, %(base)s::interval * power(2, least(r.attempts, 12)))
-           FROM {taken} WHERE {same}""",
+        "UPDATE {table} AS r SET attempts = r.attempts + 1, due_at = w.due_at FROM {taken} WHERE {same}",
         taken,
-        now=now,
-        base=RETRY_BASE,
-        cap=RETRY_CAP,
+        due=[now + retrying.delay(retrying.RECHECKS, each.attempts + 1) for each in taken],
     )
 
 
@@ -127,7 +137,8 @@ def waiting(now: datetime, installation_ids: Collection[int] | None = None) -> l
     jobs = SyncJob.objects.filter(installation=OuterRef("installation"))
     busy = jobs.filter(status__in=SyncJob.ACTIVE)
     urgent = (SyncJob.Trigger.WEBHOOK, SyncJob.Trigger.GAP)
-    just_read = jobs.filter(trigger__in=urgent, created_at__gt=now - PAUSE)
+    # What a clock that was wrong created ahead of now is no reason to wait.
+    just_read = jobs.filter(trigger__in=urgent, created_at__gt=now - PAUSE, created_at__lte=now)
     rows = Recheck.objects.filter(
         ~Exists(busy),
         ~Exists(just_read),
@@ -138,16 +149,25 @@ def waiting(now: datetime, installation_ids: Collection[int] | None = None) -> l
         rows = rows.filter(installation_id__in=installation_ids)
     found = rows.values("installation_id").annotate(
         gaps=Count("pk", filter=Q(trigger=SyncJob.Trigger.GAP)),
+        others=Count("pk", filter=~Q(trigger=SyncJob.Trigger.MAINTENANCE)),
         lists=Count("pk", filter=Q(github_id=WHOLE_LIST)),
     )
     return [
         Waiting(
             installation_id=row["installation_id"],
-            trigger=str(SyncJob.Trigger.GAP if row["gaps"] else SyncJob.Trigger.WEBHOOK),
+            trigger=_urgent(gaps=row["gaps"], others=row["others"]),
             whole=bool(row["lists"]),
         )
         for row in found.order_by("installation_id")
     ]
+
+
+def _urgent(*, gaps: int, others: int) -> str:
+    """The trigger of a run for all that waits: what only our own doubts ask for may not touch the
+    reserve that is kept for webhooks."""
+    if gaps:
+        return str(SyncJob.Trigger.GAP)
+    return str(SyncJob.Trigger.WEBHOOK if others else SyncJob.Trigger.MAINTENANCE)
 
 
 def _each(sql: str, taken: Sequence[Recheck], **more: Any) -> int:
@@ -155,15 +175,20 @@ def _each(sql: str, taken: Sequence[Recheck], **more: Any) -> int:
         return 0
     parts = {
         "table": _TABLE,
-        "taken": "unnest(%(pks)s::bigint[], %(versions)s::bigint[]) AS w(id, version)",
-        "same": "r.id = w.id AND r.version = w.version",
+        # Locked in the order in which webhooks ask for them: else the two would wait for each other.
+        "taken": "(SELECT h.id, t.due_at FROM {table} AS h"
+        " JOIN unnest(%(pks)s::bigint[], %(versions)s::bigint[], %(due)s::timestamptz[])"
+        " AS t(id, version, due_at) ON h.id = t.id AND h.version = t.version"
+        " ORDER BY h.installation_id, h.github_id FOR UPDATE OF h) AS w",
+        "same": "r.id = w.id",
     }
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.format(**parts),
+            sql.format(**parts).format(table=_TABLE),
             {
                 "pks": [each.pk for each in taken],
                 "versions": [each.version for each in taken],
+                "due": [None] * len(taken),
                 **more,
             },
         )

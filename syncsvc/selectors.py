@@ -3,13 +3,14 @@
 A tenant's rows are picked by membership in the query itself, so an object of another tenant is not
 forbidden but absent. Staff see everything. What a role may do (R19.2):
 
-| role | sees | starts syncs | cancels jobs | replays deliveries |
+| role | sees | starts syncs | cancels jobs | replays deliveries, resets breakers |
 |---|---|---|---|---|
 | member, support | yes | yes | those they asked for themselves | no |
 | operator, admin | yes | yes | all of the installation | yes |
 | staff | everything | yes | all | all |
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -166,9 +167,23 @@ def may_cancel(user: Viewer, job: SyncJob) -> bool:
     """Whether `user`, who sees the job, may stop it."""
     if sees_everything(user) or job.requested_by_id == user.pk:
         return True
-    return Membership.objects.filter(
-        user_id=user.pk, installation_id=job.installation_id, role__in=OPERATING
-    ).exists()
+    return may_operate(user, job.installation_id)
+
+
+def may_operate(user: Viewer, installation_id: int) -> bool:
+    """Whether `user` may do with the account what needs the role operator or admin."""
+    return installation_id in operated(user, [installation_id])
+
+
+def operated(user: Viewer, installation_ids: Collection[int]) -> set[int]:
+    """With which of these accounts `user` may do what needs the role operator or admin, in one query."""
+    if sees_everything(user) or not installation_ids:
+        return set(installation_ids)
+    return set(
+        Membership.objects.filter(
+            user_id=user.pk, installation_id__in=installation_ids, role__in=OPERATING
+        ).values_list("installation_id", flat=True)
+    )
 
 
 def cancellable(user: Viewer, rows: list[SyncJob]) -> set[Any]:
@@ -189,10 +204,10 @@ def cancellable(user: Viewer, rows: list[SyncJob]) -> set[Any]:
 
 def latest_jobs(shown: list[Installation]) -> dict[int, SyncJob]:
     """The last job of each of these installations that has ended, by installation; reading again what
-    webhooks named goes on all the time and is none."""
+    webhooks named goes on all the time and is none, nor is an audit."""
     ended = (
         SyncJob.objects.filter(installation__in=shown, finished_at__isnull=False)
-        .exclude(mode=SyncJob.Mode.RECHECK)
+        .exclude(mode__in=SyncJob.UNASKED)
         .order_by("installation_id", "-created_at")
         .distinct("installation_id")
         .defer("plan", "failures")

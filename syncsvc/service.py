@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from syncsvc import clock, conf, events, jobs, policy, state
+from syncsvc import circuit, clock, conf, events, jobs, policy, state
 from syncsvc.models import SyncJob
 from syncsvc.policy import Action, Decision, Reason
 
@@ -73,6 +73,7 @@ class SyncService:
             decision=str(decision.action),
             reason=str(decision.reason),
             job_id=decision.job_id,
+            **({"user_id": user.pk} if user else {}),
         )
         return decision
 
@@ -80,11 +81,11 @@ class SyncService:
 def _remember(decision: Decision, trigger: str) -> bool:
     """Notes a request that must not be lost on the job that runs; False when that has ended.
 
-    A job that only reads what webhooks named serves nobody who asked for a sync.
+    A job that only reads what webhooks named, or a sample, serves nobody who asked for a sync.
     """
     active = SyncJob.objects.filter(pk=decision.job_id or "", status__in=SyncJob.ACTIVE)
     if trigger not in REMEMBERED:
-        active.filter(mode=SyncJob.Mode.RECHECK, follow_up="").update(follow_up=trigger)
+        active.filter(mode__in=SyncJob.UNASKED, follow_up="").update(follow_up=trigger)
         return active.exists()
     lesser = [known for known in ("", *REMEMBERED) if known not in policy.URGENT_TRIGGERS]
     if trigger in policy.URGENT_TRIGGERS:
@@ -92,12 +93,26 @@ def _remember(decision: Decision, trigger: str) -> bool:
     return bool(active.filter(follow_up__in=lesser).update(follow_up=trigger)) or active.exists()
 
 
+class _BreakerOpened(Exception):
+    """The run that was under way when policy looked has failed since, and was one too many."""
+
+
 def _create(job: SyncJob, *, ring: bool) -> Decision:
     try:
         with transaction.atomic():
+            # The account's row before the job's, as everywhere (`circuit.hold`).
+            if not circuit.began(job, job.created_at):
+                raise _BreakerOpened
             job.save(force_insert=True)
             if ring:
                 transaction.on_commit(lambda: jobs.ring(job.pk))
+    except _BreakerOpened:
+        return policy.evaluate(
+            state.read_one(job.installation_id).state,
+            job.trigger,
+            job.created_at,
+            conf.for_installation(job.installation),
+        )
     except IntegrityError as error:
         if "one_active_job_per_installation" not in str(error):
             raise

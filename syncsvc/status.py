@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from syncsvc import conf, policy, state
+from syncsvc import circuit, conf, policy, state
 from syncsvc.models import SyncJob
 from syncsvc.policy import Action, Decision, Reason
 
@@ -17,6 +17,7 @@ class Progress:
     total: int | None
     stage: str
     item: str
+    errors: int
     eta_seconds: int | None
 
     @property
@@ -41,6 +42,10 @@ class SyncStatus:
     active_job_progress: Progress | None
     last_synced_at: datetime | None
     last_sync_error: str | None
+    #: What a person has to do before the next run can succeed (R10.1).
+    action_needed: str | None
+    breaker_state: str
+    consecutive_failures: int
     next_scheduled_at: datetime | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,6 +74,9 @@ def of(snapshot: state.Snapshot, now: datetime) -> SyncStatus:
         active_job_progress=progress(job, now) if job else None,
         last_synced_at=row.last_synced_at,
         last_sync_error=row.last_error or None,
+        action_needed=row.action_needed or None,
+        breaker_state=str(circuit.of(row).state),
+        consecutive_failures=row.consecutive_failures,
         next_scheduled_at=row.next_scheduled_at if row.status == "active" else None,
     )
 
@@ -93,6 +101,7 @@ def progress(job: SyncJob, now: datetime) -> Progress:
         total=job.total,
         stage=job.stage or "queued",
         item=job.current_item,
+        errors=job.errors,
         eta_seconds=eta,
     )
 

@@ -3,7 +3,16 @@
 import structlog
 from celery import shared_task
 
-from syncsvc import connect, discovery, jobs, scheduling
+from syncsvc import (
+    clock,
+    connect,
+    discovery,
+    heartbeats,
+    impossible_times,
+    jobs,
+    pinging,
+    scheduling,
+)
 from syncsvc.github.errors import GitHubError
 from syncsvc.webhooks import tasks as webhook_tasks
 
@@ -21,7 +30,15 @@ def request_due_syncs() -> None:
 @shared_task(name="syncsvc.ring_waiting_jobs")
 def ring_waiting_jobs() -> None:
     """Finds the jobs whose message was lost or whose worker died."""
-    jobs.ring_waiting()
+    rung = jobs.ring_waiting()
+    heartbeats.prune(clock.now())
+    heartbeats.sign(heartbeats.SWEEPER, rung=rung)
+
+
+@shared_task(name="syncsvc.put_times_right")
+def put_times_right() -> None:
+    """Cuts times that a wrong clock, or a hand in the database, wrote far ahead."""
+    impossible_times.put_right(clock.now())
 
 
 @shared_task(name="syncsvc.request_remembered_syncs")
@@ -40,6 +57,18 @@ def request_retries() -> None:
 def request_rechecks() -> None:
     """Asks for what webhooks and gaps said has to be read again."""
     scheduling.request_rechecks()
+
+
+@shared_task(name="syncsvc.request_audits")
+def request_audits() -> None:
+    """Asks for every independent audit that is due."""
+    scheduling.request_audits()
+
+
+@shared_task(name="syncsvc.ping")
+def ping() -> None:
+    """Tells a service outside how things are, where one is named."""
+    pinging.ping(clock.now())
 
 
 @shared_task(name="syncsvc.discover")

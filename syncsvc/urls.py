@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from syncsvc import health, pages, pages_contents, pages_repository, pages_webhooks
+from syncsvc import (
+    health,
+    pages,
+    pages_contents,
+    pages_dead_letters,
+    pages_repository,
+    pages_system,
+    pages_webhooks,
+)
 from syncsvc.webhooks import door
 
 urlpatterns = [
@@ -12,6 +20,7 @@ urlpatterns = [
     path("installations/<int:pk>/", pages.installation, name="installation"),
     path("installations/<int:pk>/card/", pages.card, name="card"),
     path("installations/<int:pk>/sync/", pages.sync, name="sync"),
+    path("installations/<int:pk>/try-now/", pages.try_now, name="try_now"),
     path("jobs/<uuid:pk>/", pages.job, name="job"),
     path("jobs/<uuid:pk>/cancel/", pages.cancel, name="cancel"),
     path("repositories/<int:pk>/", pages_repository.repository, name="repository"),
@@ -23,8 +32,13 @@ urlpatterns = [
     path("deliveries/", pages_webhooks.deliveries, name="deliveries"),
     path("deliveries/<int:pk>/", pages_webhooks.delivery, name="delivery"),
     path("deliveries/<int:pk>/replay/", pages_webhooks.replay, name="replay"),
+    path("dead-letters/", pages_dead_letters.dead_letters, name="dead_letters"),
+    path("dead-letters/<int:pk>/", pages_dead_letters.dead_letter, name="dead_letter"),
+    path("dead-letters/<int:pk>/requeue/", pages_dead_letters.requeue, name="dead_letter_requeue"),
+    path("dead-letters/<int:pk>/discard/", pages_dead_letters.discard, name="dead_letter_discard"),
     path("gaps/", pages_webhooks.gaps, name="gaps"),
     path("gaps/<int:pk>/", pages_webhooks.gap, name="gap"),
+    path("system/", pages_system.system, name="system"),
     path("webhooks/github/", door.view, name="webhook"),
     path("webhooks/github", door.view),
     path("healthz", health.healthz, name="healthz"),

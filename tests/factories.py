@@ -12,6 +12,7 @@ from syncsvc import clock, normalizer
 from syncsvc.models import (
     Commit,
     ContentList,
+    DeadLetter,
     Delivery,
     Gap,
     Hook,
@@ -375,3 +376,41 @@ class MissedDeliveryFactory(DjangoModelFactory[MissedDelivery]):
     latest_id = factory.Sequence(lambda n: 70_000_000 + n)
     latest_at = factory.SelfAttribute("first_at")
     detected_at = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=10))
+
+
+class DeadLetterFactory(DjangoModelFactory[DeadLetter]):
+    """The open letter of a job that was given up; `of_delivery=True` for one of a delivery."""
+
+    class Meta:
+        model = DeadLetter
+
+    class Params:
+        of_delivery = factory.Trait(
+            kind=DeadLetter.Kind.DELIVERY,
+            job=None,
+            delivery=factory.SubFactory(
+                DeliveryFactory,
+                account=factory.SelfAttribute("..installation"),
+                status=Delivery.Status.FAILED,
+                outcome="refused",
+                attempts=5,
+            ),
+            context=factory.LazyAttribute(lambda row: {"guid": row.delivery.guid}),
+        )
+
+    kind = DeadLetter.Kind.JOB
+    installation = factory.SubFactory(InstallationFactory)
+    job = factory.SubFactory(
+        SyncJobFactory,
+        installation=factory.SelfAttribute("..installation"),
+        status=SyncJob.Status.DEAD,
+        error="GitHub did not answer.",
+        error_category="network",
+        attempt=5,
+    )
+    created_at = factory.LazyFunction(_now)
+    attempts = 5
+    category = "network"
+    error = "GitHub did not answer."
+    stack = "NetworkError: GitHub did not answer."
+    context = factory.LazyFunction(lambda: {"mode": "full", "stage": "repositories"})

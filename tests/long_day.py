@@ -1,12 +1,13 @@
 """A day of GitHub's life in bad weather, compressed: one clock for the simulator and the product.
 
 Hides how time passes. The simulator sends its webhooks over HTTP to the product's own door; what the
-broker, beat and the workers would do is done here, in the order of simulated time. Nothing asks for
-a periodic sync: what the mirror knows after the first one, it knows from webhooks and from gaps.
+broker, beat and the workers would do is done here, in the order of simulated time. Unless the plan says
+so, nothing asks for a periodic sync: what the mirror knows, it knows from webhooks and from gaps.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +22,17 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.test import override_settings
 
 from reconciliation import conductor, deliveries
-from syncsvc import connect, discovery, jobs, scheduling
-from syncsvc.models import Gap, Installation, MissedDelivery, Repository, SyncJob
+from syncsvc import connect, discovery, jobs, rechecks, scheduling
+from syncsvc.models import (
+    Delivery,
+    Gap,
+    Installation,
+    MissedDelivery,
+    Recheck,
+    Repository,
+    SyncJob,
+)
+from syncsvc.service import SyncService
 from syncsvc.simulator import AccountPlan, Simulator, Weather, World
 from syncsvc.simulator.days import Load, Moment, days, happen
 from syncsvc.simulator.delivery_log import Delivery as Attempt
@@ -64,6 +74,14 @@ class Plan:
     """Seconds, in which what is due is done at once."""
     beat: float = 60.0
     """Seconds between the rounds of periodic tasks; infinite: only where the test asks for one."""
+    prompt: bool = False
+    """What has to be read again is asked for when it is due, not in the next round only."""
+    idle_beat: float | None = None
+    """Seconds between rounds as long as a round could find nothing new; None: no round is skipped."""
+    gap_detection: bool = True
+    """Whether rounds check for gaps."""
+    resync_minutes: float = math.inf
+    """Between the periodic syncs, of every account at once; infinite: there are none."""
 
 
 class LongDay:
@@ -76,6 +94,14 @@ class LongDay:
         self._clock, self._bells = clock, bells
         self.now = plan.begin.timestamp()
         self._next_beat = self.now
+        self._next_resync = self.now + 60 * plan.resync_minutes
+        self._next_recheck = math.inf
+        self._last_round = self.now
+        self._calm = False
+        """Nothing was sent since the last round, and that one left nothing to do."""
+        self.skipped_rounds = 0
+        self.look: Callable[[], None] = lambda: None
+        """Called when something happened, and when the mirror may have changed."""
         self.installations: list[Installation] = []
         begin, end = self.now + 60, self.now + plan.hours * 3600
         self._moments = days(plan.seed, plan.loads, begin, end)[::-1]
@@ -114,13 +140,19 @@ class LongDay:
             moment = min(max(self.now, -(-due // step) * step), until)
             self._happen(moment)
             self._go(moment)
-            if self.simulator.deliveries.pump():
-                deliveries.drain()
+            self._send()
+            if moment >= self._next_resync:
+                self._resync()
+                self._next_resync += 60 * self.plan.resync_minutes
             if moment >= self._next_beat:
-                self.beat()
+                self._round()
                 self._next_beat = moment + self.plan.beat
             else:
+                if moment >= self._next_recheck:
+                    scheduling.request_rechecks()
                 self._work()
+            if self.plan.prompt:
+                self._next_recheck = self._when_to_recheck()
         self._go(until)
 
     def live_to_each_silence(self) -> None:
@@ -135,7 +167,7 @@ class LongDay:
             self.beat()
 
     def _due(self) -> Iterator[float]:
-        yield self._next_beat
+        yield min(self._next_beat, self._next_resync, self._next_recheck)
         if self._moments:
             yield self._moments[-1].at
         waiting = self.simulator.deliveries.next_due()
@@ -152,11 +184,50 @@ class LongDay:
             self._go(due.at)
             happen(self.world, due, self.plan.loads)
             self.happened += 1
+            self.look()
+
+    def _send(self) -> None:
+        if self.simulator.deliveries.pump():
+            self._calm = False
+            if deliveries.drain():
+                self.look()
+
+    def _round(self) -> None:
+        """A round of periodic tasks, or none where it could find nothing."""
+        rest = self.plan.idle_beat
+        if rest is not None and self._calm and self.now < self._last_round + rest:
+            self.skipped_rounds += 1
+            return
+        self.beat()
+        self._last_round = self.now
+        self._calm = not self._is_unsettled()
+
+    def _is_unsettled(self) -> bool:
+        return (
+            Gap.objects.filter(closed_at__isnull=True).exists()
+            or MissedDelivery.objects.filter(healed_at__isnull=True).exists()
+            or Delivery.objects.filter(status=Delivery.Status.RECEIVED).exists()
+            or SyncJob.objects.filter(status__in=SyncJob.ACTIVE).exists()
+        )
+
+    def _resync(self) -> None:
+        for installation in self.installations:
+            SyncService.request(installation.pk, "cron", mode="incremental")
+        self._work()
+
+    def _when_to_recheck(self) -> float:
+        """When the next of what has to be read again is due; a run that was just made is a pause."""
+        first = Recheck.objects.order_by("due_at").values_list("due_at", flat=True).first()
+        if first is None:
+            return math.inf
+        return max(first.timestamp(), self.now + rechecks.PAUSE.total_seconds())
 
     def beat(self) -> None:
         """What beat asks for, but for the periodic syncs."""
-        watch.check(rng=self._random.random)
-        deliveries.drain()
+        if self.plan.gap_detection:
+            watch.check(rng=self._random.random)
+        if deliveries.drain():
+            self.look()
         scheduling.request_rechecks()
         scheduling.request_remembered()
         scheduling.request_retries()
@@ -170,6 +241,7 @@ class LongDay:
             if lease is not None:
                 conductor.execute(lease, last_attempt=True)
                 scheduling.request_remembered()
+                self.look()
 
     # What really was
 

@@ -6,7 +6,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from syncsvc import clock, status
+from syncsvc import clock, pacing, status
+from syncsvc.breaker import State
 from syncsvc.models import Installation, Repository, SyncJob
 
 FULL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?/[A-Za-z0-9._-]{1,100}")
@@ -35,6 +36,13 @@ class ProblemSerializer(serializers.Serializer[Any]):
 class InstallationSerializer(serializers.ModelSerializer[Installation]):
     """One account that is mirrored."""
 
+    interval_seconds = serializers.SerializerMethodField(
+        help_text="Present time between two syncs."
+    )
+    interval_reason = serializers.SerializerMethodField(
+        help_text="Why so often, or since when it waits, for people."
+    )
+
     class Meta:
         model = Installation
         fields = (
@@ -52,10 +60,23 @@ class InstallationSerializer(serializers.ModelSerializer[Installation]):
             "uninstalled_at",
             "github_created_at",
             "last_synced_at",
+            "interval_seconds",
+            "interval_reason",
+            "waiting_since",
+            "changes_per_hour",
+            "usual_requests",
             "created_at",
         )
         read_only_fields = fields
         extra_kwargs = {"events": {"help_text": "Webhook events that GitHub sends for it."}}
+
+    def get_interval_seconds(self, row: Installation) -> int:
+        """What is in force: as configured, or as the last runs taught."""
+        return pacing.rhythm(row).seconds
+
+    def get_interval_reason(self, row: Installation) -> str:
+        """A sentence."""
+        return pacing.rhythm(row).sentence
 
 
 class ProgressSerializer(serializers.Serializer[status.Progress]):
@@ -65,6 +86,7 @@ class ProgressSerializer(serializers.Serializer[status.Progress]):
     total = serializers.IntegerField(allow_null=True)
     stage = serializers.CharField()
     item = serializers.CharField(allow_blank=True)
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # DRF takes fields out of the class
     eta_seconds = serializers.IntegerField(allow_null=True)
 
 
@@ -81,6 +103,15 @@ class StatusSerializer(serializers.Serializer[status.SyncStatus]):
     active_job_progress = ProgressSerializer(allow_null=True)
     last_synced_at = serializers.DateTimeField(allow_null=True)
     last_sync_error = serializers.CharField(allow_null=True)
+    action_needed = serializers.CharField(
+        allow_null=True, help_text="What a person has to do before the next run can succeed."
+    )
+    breaker_state = serializers.ChoiceField(
+        choices=[str(each) for each in State],
+        help_text="closed: syncs run; open: they wait until blocked_until; half_open: the next is a "
+        "trial.",
+    )
+    consecutive_failures = serializers.IntegerField()
     next_scheduled_at = serializers.DateTimeField(allow_null=True)
 
 
@@ -114,8 +145,10 @@ class JobSerializer(serializers.ModelSerializer[SyncJob]):
             "discrepancies",
             "verification",
             "failures",
+            "warning",
             "error",
             "error_category",
+            "action_needed",
             "requested_by",
             "attempt",
             "cancel_requested_at",

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
-from syncsvc.api import contents, views, webhooks
+from syncsvc.api import contents, dead_letters, views, webhooks
 
 router = SimpleRouter(use_regex_path=False)
 router.register("installations", views.InstallationView, basename="installation")
@@ -17,6 +17,7 @@ router.register("repository-metrics", contents.MetricView, basename="repository-
 router.register("deliveries", webhooks.DeliveryView, basename="delivery")
 router.register("missed-deliveries", webhooks.MissedDeliveryView, basename="missed-delivery")
 router.register("gaps", webhooks.GapView, basename="gap")
+router.register("dead-letters", dead_letters.DeadLetterView, basename="dead-letter")
 router.register("hooks", webhooks.HookView, basename="hook")
 
 v1: list[URLPattern | URLResolver] = [

@@ -4,6 +4,7 @@ a sync is asked for at `SyncService`, a cancel at `jobs`."""
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
+from django.contrib.auth.signals import user_logged_in
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 from drf_spectacular.utils import extend_schema
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from syncsvc import clock, jobs, selectors, state, status
+from syncsvc import circuit, clock, jobs, selectors, state, status
 from syncsvc.api import serializers
 from syncsvc.api.filters import JobFilters, Orderings, RepositoryFilters, StrictFilters
 from syncsvc.api.problems import Conflict
@@ -71,10 +72,23 @@ class InstallationView(ReadOnlyView):
         if "repository" in wishes:
             wishes["mode"] = SyncJob.Mode.REPO
         decision = SyncService.request(row.pk, SyncJob.Trigger.MANUAL, user=request.user, **wishes)
-        return _decided(decision)
+        return decided(decision)
+
+    @extend_schema(request=None, responses=serializers.StatusSerializer, filters=False)
+    @action(detail=True, methods=["post"], url_path="breaker/reset", filter_backends=[])
+    def reset_breaker(self, request: Request, **_: Any) -> Response:
+        """Closes the breaker, so that the next sync may start at once; a closed one stays as it is.
+        Needs the role operator or admin (R10.3)."""
+        row = self.get_object()
+        if not selectors.may_operate(request.user, row.pk):
+            raise PermissionDenied("To reset the breaker you need the role operator or admin.")
+        circuit.reset(row.pk, request.user)
+        shown = status.of(state.read_one(row.pk), clock.now())
+        return Response(serializers.StatusSerializer(shown).data)
 
 
-def _decided(decision: Decision) -> Response:
+def decided(decision: Decision) -> Response:
+    """What policy said of a wish for a sync: 202 started, 409 not needed now, 423 or 429 blocked."""
     codes = {Action.START: 202, Action.SKIP: 409}
     blocked = 429 if decision.reason in WAITING_HELPS else 423
     response = Response(
@@ -120,7 +134,7 @@ class JobView(ReadOnlyView):
             raise PermissionDenied(
                 "To cancel this job you need the role operator or admin, or to have started it."
             )
-        job = jobs.cancel(job)
+        job = jobs.cancel(job, user=request.user)
         if not job.is_active and job.status != SyncJob.Status.CANCELLED:
             raise Conflict(f"This job has ended ({job.status}): there is nothing left to cancel.")
         return Response(self.get_serializer(job).data, status=202 if job.is_active else 200)
@@ -158,6 +172,19 @@ class TokenView(TokenObtainPairView):
     """Username and password against a pair of tokens: access for 30 minutes, refresh for a day."""
 
     schema = ProblemSchema()
+    checked: Any = None
+
+    def get_serializer(self, *args: Any, **options: Any) -> Any:
+        """What checks the password; it knows the user afterwards."""
+        self.checked = super().get_serializer(*args, **options)
+        return self.checked
+
+    def post(self, request: Request, *args: Any, **options: Any) -> Response:
+        """Hands out the tokens, and says so as a login in a browser says it."""
+        response = super().post(request, *args, **options)
+        user = self.checked.user
+        user_logged_in.send(sender=type(user), request=request, user=user)
+        return response
 
 
 class RefreshView(TokenRefreshView):

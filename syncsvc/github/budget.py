@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from syncsvc import retrying
 from syncsvc.github.errors import RateLimited
 from syncsvc.github.protocol import parse_rate_limit
 
@@ -23,8 +24,6 @@ Reserve = int | Callable[[int], int]
 WARN_BELOW: Final = 100
 _SAME_WINDOW: Final = timedelta(seconds=30)
 _JITTER_SECONDS: Final = 10.0
-_FIRST_PAUSE: Final = timedelta(seconds=60)
-_LONGEST_PAUSE: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +202,7 @@ class BudgetGuard:
                 error.until = self._after(error.until)
                 return error
             if not error.hinted:
-                pause = min(_FIRST_PAUSE * 2 ** min(self._strikes, 10), _LONGEST_PAUSE)
+                pause = retrying.delay(retrying.LIMITS, self._strikes + 1)
                 error.until = self._clock() + pause
                 self._strikes += 1
             error.until = self._after(error.until)

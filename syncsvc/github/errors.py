@@ -4,8 +4,10 @@ Hides which status, header and body stand behind each failure: callers ask the e
 `category`, its `sentence` for people, and whether trying again or concluding absence is allowed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
+
+from syncsvc.retrying import Trouble
 
 Category = Literal["network", "validation", "authentication", "rate_limit", "unknown"]
 Kind = Literal[
@@ -55,6 +57,19 @@ class GitHubError(Exception):
 
     def __str__(self) -> str:
         return self.sentence
+
+    @property
+    def trouble(self) -> Trouble:
+        """What the retry policy has to know of it (R10.1)."""
+        asked: float | None = getattr(self, "retry_after", None)
+        return Trouble(
+            category=self.category,
+            kind=self.kind,
+            retryable=self.retryable,
+            sentence=self.sentence,
+            retry_after=None if asked is None else timedelta(seconds=asked),
+            until=getattr(self, "until", None),
+        )
 
 
 class ConfigurationError(GitHubError):
@@ -206,7 +221,7 @@ class ServerError(GitHubError):
 
     category = "network"
     kind = "server"
-    default_sentence = "GitHub has a problem of its own. It is tried again later."
+    default_sentence = "GitHub has a problem of its own. If it lasts, see GitHub's status page."
 
     def __init__(
         self,

@@ -33,8 +33,9 @@ from syncsvc.github.graphql_content import (
     parse_overview,
 )
 from syncsvc.github.graphql_pages import Arrived, completed, incomplete, read_page, since_kept
+from syncsvc.github.graphql_repositories import Known, read_repositories
 from syncsvc.github.graphql_wire import Exchange, Wire
-from syncsvc.github.payloads import BadRecord
+from syncsvc.github.payloads import BadRecord, RepositoryRow
 from syncsvc.github.planning import Limits, PagePlan, Planner, points_of
 from syncsvc.github.reading import ContentPage, Entity, Failure, Reading
 from syncsvc.github.values import InvalidRecord, is_mapping
@@ -71,6 +72,14 @@ class GraphQLReader:
         self._wire = Wire(client, url, timer)
         self._limits = limits
         self._parallel = max(1, min(parallel, client.transport.concurrency))
+
+    # -- repositories ------------------------------------------------------------------------------
+
+    def repositories(
+        self, asked: Sequence[Known], entities: Collection[Entity] = graphql.ALL
+    ) -> dict[int, RepositoryRow | GitHubError]:
+        """Everything that the mirror keeps of these repositories: see `read_repositories`."""
+        return read_repositories(self._wire, asked, entities)
 
     # -- overview ----------------------------------------------------------------------------------
 

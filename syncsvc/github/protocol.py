@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -33,7 +33,6 @@ from syncsvc.github.redaction import redact
 __all__ = [
     "Links",
     "RateLimit",
-    "backoff",
     "classify",
     "graphql_url",
     "limit_of",
@@ -217,21 +216,6 @@ def graphql_url(api_url: str) -> str:
     """The GraphQL address that belongs to a REST root (R2.2)."""
     root = api_url.rstrip("/")
     return f"{root.removesuffix('/v3')}/graphql" if root.endswith("/api/v3") else f"{root}/graphql"
-
-
-# -- waiting ---------------------------------------------------------------------------------------
-
-
-def backoff(
-    attempt: int, rng: Callable[[], float], *, base: float = 1.0, cap: float = 60.0
-) -> float:
-    """Seconds before retry number `attempt` (from 0): exponential with jitter, 1 to 60 s (R4.5).
-
-    `rng` gives 0 <= x < 1. Each delay lies between half its ceiling and its ceiling, so that
-    delays grow from one attempt to the next until the cap is reached.
-    """
-    ceiling = min(cap, base * 2.0 ** (min(max(attempt, 0), 32) + 1))
-    return max(base, ceiling / 2 * (1 + rng()))
 
 
 # -- answers ---------------------------------------------------------------------------------------

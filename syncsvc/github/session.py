@@ -71,12 +71,14 @@ def unreachable(host: str, error: requests.RequestException) -> GitHubError:
     elif isinstance(error, requests.exceptions.ProxyError):
         sentence = f"The proxy did not lead to {host}. Check the proxy settings."
     elif isinstance(error, requests.Timeout):
-        sentence = f"{host} did not answer in time. It is tried again later."
+        sentence = f"{host} did not answer in time. If it lasts, check the network and the proxy."
     elif isinstance(
         error,
         (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError),
     ):
-        sentence = f"The connection to {host} broke off. It is tried again later."
+        sentence = (
+            f"The connection to {host} broke off. If it lasts, check the network and the proxy."
+        )
     else:
         sentence = (
             f"{host} could not be reached. Check the network, the proxy settings and "

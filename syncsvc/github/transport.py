@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 import requests
 import structlog
 
+from syncsvc import retrying
 from syncsvc.github.auth import Credential
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.github.errors import (
@@ -28,7 +29,6 @@ from syncsvc.github.errors import (
 from syncsvc.github.protocol import (
     API_VERSION,
     Links,
-    backoff,
     classify,
     origin,
     parse_links,
@@ -48,10 +48,9 @@ Clock = Callable[[], datetime]
 
 CONNECT_TIMEOUT: Final = 5.0
 READ_TIMEOUT: Final = 30.0
-MAX_RETRIES: Final = 3
+MAX_RETRIES: Final = (retrying.REQUESTS.attempts or 1) - 1
 MAX_REDIRECTS: Final = 3
 MAX_BODY: Final = 64 * 1024 * 1024
-_LONGEST_RETRY_AFTER: Final = 60.0
 _CHUNK: Final = 256 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 
@@ -129,6 +128,8 @@ class Transport:
         self._sleep = sleep
         self._rng = rng
         self._max_body = max_body
+        #: Called before each request, from whichever thread sends it; what it raises keeps it back.
+        self.permit: Callable[[], object] = bool
         self._headers = {
             "Accept": "application/vnd.github+json",
             "Accept-Encoding": "gzip",
@@ -179,18 +180,15 @@ class Transport:
 
     def pause(self, attempt: int, stop: threading.Event) -> None:
         """Wait as before retry number `attempt`, from 0 (R4.5)."""
-        (self._sleep or stop.wait)(backoff(attempt, self._rng))
+        wait = retrying.delay(retrying.REQUESTS, attempt + 1, self._rng())
+        (self._sleep or stop.wait)(wait.total_seconds())
 
     def _delay(self, error: NetworkError | ServerError, attempt: int) -> float | None:
         """Seconds until the next attempt, None when there is to be none."""
-        if not error.retryable or attempt >= MAX_RETRIES:
-            return None
-        delay = backoff(attempt, self._rng)
-        asked = error.retry_after if isinstance(error, ServerError) else None
-        if asked is None:
-            return delay
-        # To come back sooner than asked would be rude, to hold a worker for longer a waste.
-        return max(delay, asked) if asked <= _LONGEST_RETRY_AFTER else None
+        found = retrying.decide(
+            retrying.REQUESTS, attempt + 1, error.trouble, self.clock(), self._rng()
+        )
+        return found.wait.total_seconds() if isinstance(found, retrying.RetryAt) else None
 
     def _follow(self, request: Request[Value], credential: Credential) -> Answer[Value]:
         """One attempt: an exchange and the redirects behind it, on the same host only."""
@@ -253,8 +251,8 @@ class Transport:
         except MalformedBody as problem:
             self.budget.succeeded()  # garbled, but no limit
             raise NetworkError(
-                "GitHub's answer was cut or is not what the API promises. It is tried again "
-                "later; if it stays, check GITHUB_API_URL.",
+                "GitHub's answer was cut or is not what the API promises. If it lasts, check "
+                "the proxy and GITHUB_API_URL.",
                 status=status,
                 detail=str(problem),
             ) from None
@@ -265,6 +263,7 @@ class Transport:
         headers = self._headers | ({"If-None-Match": request.etag} if request.etag else {})
         if request.body is not None:
             headers["Content-Type"] = "application/json"
+        self.permit()
         with self.budget.request(request.resource, request.cost) as answered:
             self.usage.sent()
             try:

@@ -8,6 +8,7 @@ from syncsvc.models.content import (
     PullRequest,
     RepositoryMetric,
 )
+from syncsvc.models.dead_letter import DeadLetter
 from syncsvc.models.delivery import (
     Delivery,
     Gap,
@@ -19,11 +20,13 @@ from syncsvc.models.delivery import (
 from syncsvc.models.heartbeat import Heartbeat
 from syncsvc.models.installation import Installation, Membership
 from syncsvc.models.job import SyncJob
+from syncsvc.models.mailbox import Mailbox
 from syncsvc.models.repository import Repository
 
 __all__ = [
     "Commit",
     "ContentList",
+    "DeadLetter",
     "Delivery",
     "EtagEntry",
     "Gap",
@@ -32,6 +35,7 @@ __all__ = [
     "Installation",
     "InstallationToken",
     "Issue",
+    "Mailbox",
     "Membership",
     "MissedDelivery",
     "PullRequest",

@@ -7,6 +7,7 @@ repository of which only GitHub can say what it is now.
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -356,6 +357,14 @@ class Recheck(models.Model):
     )
     trigger = models.CharField(max_length=16, choices=SyncJob.Trigger.choices)
     reason = models.CharField(max_length=40)
+    # Null is what code of before this column leaves behind.
+    told = ArrayField(
+        models.CharField(max_length=16),
+        null=True,
+        blank=True,
+        default=list,
+        help_text="What webhooks told of, by the names of lists: what else differs nobody told us.",
+    )
     asked_at = models.DateTimeField()
     due_at = models.DateTimeField(help_text="Not before this moment.")
     attempts = models.PositiveSmallIntegerField(default=0)

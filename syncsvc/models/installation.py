@@ -27,6 +27,11 @@ class Installation(models.Model):
         USER = "User", "User"
         ORGANIZATION = "Organization", "Organization"
 
+    class Breaker(models.TextChoices):
+        CLOSED = "closed", "Closed"
+        OPEN = "open", "Open"
+        HALF_OPEN = "half_open", "Half open"
+
     account_id = models.BigIntegerField(unique=True, help_text="GitHub's id of the account.")
     github_id = models.BigIntegerField(
         help_text="GitHub's id of the installation; in token mode, of the account."
@@ -52,8 +57,25 @@ class Installation(models.Model):
     )
     last_error = models.TextField(blank=True, help_text="Why the last run failed, for people.")
     last_error_at = models.DateTimeField(null=True, blank=True)
+    action_needed = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a person has to do before the next run can succeed.",
+    )
     consecutive_failures = models.PositiveIntegerField(default=0)
+    breaker_state = models.CharField(
+        max_length=16,
+        choices=Breaker.choices,
+        default=Breaker.CLOSED,
+        db_default=Breaker.CLOSED,
+        help_text="Closed: syncs run. Open: they wait. Half open: one runs as a trial.",
+    )
+    breaker_opened_at = models.DateTimeField(null=True, blank=True)
     breaker_open_until = models.DateTimeField(null=True, blank=True)
+    breaker_openings = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often it opened since it was last closed."
+    )
     blocked_until = models.DateTimeField(
         null=True, blank=True, help_text="GitHub asked for a pause (a secondary limit) until then."
     )
@@ -62,6 +84,21 @@ class Installation(models.Model):
         default=0, help_text="Secondary limits in a row for which GitHub named no time."
     )
     next_scheduled_at = models.DateTimeField(null=True, blank=True)
+
+    waiting_since = models.DateTimeField(
+        null=True, blank=True, help_text="Due since then, and waiting for its share of the budget."
+    )
+
+    # What runs taught the planner (R3.4, R4.2).
+    interval_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Present time between two syncs; none: as configured."
+    )
+    changes_per_hour = models.FloatField(
+        default=0, db_default=0, help_text="What runs found changed lately, smoothed."
+    )
+    usual_requests = models.FloatField(
+        null=True, blank=True, help_text="What a run costs of the budget lately, smoothed."
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -78,6 +115,10 @@ class Installation(models.Model):
                 condition=Q(mode__in=["app", "token"]), name="installation_mode_known"
             ),
             models.CheckConstraint(condition=~Q(account_login=""), name="installation_has_a_login"),
+            models.CheckConstraint(
+                condition=Q(breaker_state__in=["closed", "open", "half_open"]),
+                name="installation_breaker_known",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(

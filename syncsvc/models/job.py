@@ -28,6 +28,7 @@ class SyncJob(models.Model):
         REPO = "repo", "One repository"
         RECONCILE = "reconcile", "Repository list"
         RECHECK = "recheck", "Named repositories"
+        AUDIT = "audit", "Independent audit"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -41,7 +42,9 @@ class SyncJob(models.Model):
 
     ACTIVE: ClassVar = (Status.QUEUED, Status.RUNNING, Status.BLOCKED)
     #: Modes whose runs read some repositories, not the list of all.
-    NARROW: ClassVar = (Mode.REPO, Mode.RECHECK)
+    NARROW: ClassVar = (Mode.REPO, Mode.RECHECK, Mode.AUDIT)
+    #: Modes that no person asks for; their runs are nobody's "last sync".
+    UNASKED: ClassVar = (Mode.RECHECK, Mode.AUDIT)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, on_delete=models.CASCADE, related_name="jobs")
@@ -75,11 +78,21 @@ class SyncJob(models.Model):
         max_length=16, blank=True, help_text="Trigger of a request that came while this ran."
     )
 
+    checkpoint = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="How far the run came, for the attempt that goes on from there.",
+    )
+
     stage = models.CharField(max_length=40, blank=True)
     stage_started_at = models.DateTimeField(null=True, blank=True)
     current = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(null=True, blank=True)
     current_item = models.CharField(max_length=511, blank=True)
+    errors = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="What went wrong so far without ending the run."
+    )
 
     counts = models.JSONField(default=dict, blank=True)
     api = models.JSONField(default=dict, blank=True)
@@ -92,8 +105,18 @@ class SyncJob(models.Model):
     accuracy = models.FloatField(null=True, blank=True)
     plan = models.JSONField(default=list, blank=True, help_text="What a dry run would change.")
 
+    # `db_default`: code of before this column still inserts jobs while it is added.
+    warning = models.TextField(
+        blank=True, default="", db_default="", help_text="What was slower than usual (R12.2)."
+    )
     error = models.TextField(blank=True, help_text="A sentence for people.")
     error_category = models.CharField(max_length=16, blank=True)
+    action_needed = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a person has to do, where retrying cannot help.",
+    )
     blocked_reason = models.CharField(max_length=40, blank=True)
 
     class Meta:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cache
-from random import Random
+from random import Random, SystemRandom
 from typing import Any, TypeGuard
 
 import jwt
@@ -76,6 +76,9 @@ class Keys:
         self._public = private.public_key()
         self._world = world
         self._random = Random(f"tokens {world.seed}")
+        # Never the same twice, as GitHub's: who kept one over a restart of the simulator must be
+        # refused, and not be taken for whichever installation was given the same letters since.
+        self._fresh = SystemRandom()
         self.token_seconds = token_seconds
         self.long_tokens = long_tokens
         self._installation_tokens: dict[str, InstallationToken] = {}
@@ -86,7 +89,7 @@ class Keys:
         for token, owner in self._personal.items():
             if owner == user.id:
                 return token
-        token = "ghp_" + self._letters(36)
+        token = "ghp_" + _letters(self._random, 36)
         self._personal[token] = user.id
         return token
 
@@ -107,9 +110,10 @@ class Keys:
         tokens = self._installation_tokens
         for old in [t for t, kept in tokens.items() if kept.expires_at + 86_400 < now]:
             del tokens[old]
-        text = "ghs_" + self._letters(36)
+        text = "ghs_" + _letters(self._fresh, 36)
         if self.long_tokens:
-            text = f"ghs_{self._world.app.id}_{self._letters(60)}.{self._letters(300)}"
+            first, second = _letters(self._fresh, 60), _letters(self._fresh, 300)
+            text = f"ghs_{self._world.app.id}_{first}.{second}"
         issued = InstallationToken(
             text, installation.id, now + self.token_seconds, permissions, repository_ids
         )
@@ -180,8 +184,9 @@ class Keys:
             raise Refusal(404, "Integration not found")
         return Principal("app", self._world.app.id, token)
 
-    def _letters(self, count: int) -> str:
-        return "".join(self._random.choices(ALPHABET, k=count))
+
+def _letters(random: Random, count: int) -> str:
+    return "".join(random.choices(ALPHABET, k=count))
 
 
 def fingerprint(token: str) -> bytes:

@@ -40,6 +40,9 @@ TONES: Final = {
     "medium": "info",
     "received": "busy",
     "processed": "good",
+    "proposed": "info",
+    "repaired": "good",
+    "needs_manual_review": "warn",
 }
 GAP_TONES: Final = {"open": "bad", "closed": "good"}
 
@@ -86,7 +89,8 @@ def tone(status: str) -> str:
 @register.filter
 def spaced(name: str) -> str:
     """A field's name as words: `access_removed` becomes `Access removed`."""
-    return name.replace("_", " ").capitalize().replace("Graphql", "GraphQL")
+    spelt = name.replace("_", " ").capitalize().replace("Graphql", "GraphQL")
+    return spelt.replace("Github", "GitHub").replace("github", "GitHub")
 
 
 @register.filter

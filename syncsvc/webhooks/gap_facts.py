@@ -23,10 +23,10 @@ def of(gap: Gap, missed: Sequence[MissedDelivery], now: datetime) -> gaps.Facts:
         step=str(gap.step),
         status=gap.installation.status,
         opened_at=gap.opened_at,
-        redelivering_since=parse_time(gap.evidence.get("redelivering_since")),
+        redelivering_since=_past(parse_time(gap.evidence.get("redelivering_since")), now),
         missed=tuple(_missed(each, now) for each in missed if _is_waiting(each)),
         catchup=catchup,
-        job=_job(gap.job),
+        job=_job(gap.job, now),
         covering=_covering(gap, catchup),
         attempts=gap.attempts,
     )
@@ -46,7 +46,7 @@ def _missed(row: MissedDelivery, now: datetime) -> gaps.Missed:
         first_at=row.first_at,
         detected_at=row.detected_at,
         requests=row.requests,
-        requested_at=row.requested_at,
+        requested_at=_past(row.requested_at, now),
         askable=_is_askable(row.hook, now),
         arrived=row.healed_at is not None,
     )
@@ -68,12 +68,19 @@ def _catchup(gap: Gap) -> gaps.Catchup | None:
     )
 
 
-def _job(job: SyncJob | None) -> gaps.Job | None:
+def _past(moment: datetime | None, now: datetime) -> datetime | None:
+    """The moment, unless it has not come yet: a clock that was wrong wrote it, and nobody may wait
+    for it."""
+    return moment if moment is None or moment <= now else None
+
+
+def _job(job: SyncJob | None, now: datetime) -> gaps.Job | None:
     if job is None:
         return None
+    ended = _past(job.finished_at or job.created_at, now) or now - gaps.KEPT
     return gaps.Job(
         started_at=job.started_at,
-        ended_at=None if job.is_active else job.finished_at or job.created_at,
+        ended_at=None if job.is_active else ended,
         succeeded=job.status == SyncJob.Status.SUCCEEDED,
     )
 

@@ -6,11 +6,12 @@ has read it, the gap closes. What was missed meanwhile sends it round again. Eve
 it has worked, so that whatever is killed in between costs time and nothing else.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from syncsvc import retrying
 
 FAILED: Final = "failed_deliveries"
 MISSING: Final = "missing_deliveries"
@@ -26,14 +27,10 @@ INCREMENTAL: Final = "incremental"
 
 KEPT: Final = timedelta(days=3)
 """GitHub redelivers nothing older."""
-REDELIVERY_PAUSE: Final = timedelta(minutes=1)
-"""After the first request; three times as long after each further one."""
 REDELIVERY_WAIT: Final = timedelta(minutes=15)
 """For all redeliveries of a gap together, three of each: then it is read instead."""
 TARGETED: Final = 50
 """More repositories than that are read by a run over the whole account."""
-RETRY_BASE: Final = timedelta(minutes=1)
-RETRY_CAP: Final = timedelta(hours=1)
 SUSPENDED_PAUSE: Final = timedelta(minutes=10)
 SOON: Final = timedelta(seconds=30)
 
@@ -201,15 +198,14 @@ def repositories_of(missed: Iterable[Missed]) -> frozenset[int]:
 
 def retry_pause(attempts: int) -> timedelta:
     """How long to wait after so many catch-ups in a row that failed: a minute, doubling to an hour."""
-    return min(RETRY_BASE * (1 << min(max(attempts, 0), 12)), RETRY_CAP)
+    return retrying.delay(retrying.CATCH_UPS, attempts + 1)
 
 
 def _answer_due(missed: Missed) -> datetime | None:
     """Until when a redelivery that was asked for is waited for."""
     if missed.requested_at is None or missed.requests == 0:
         return None
-    pause = REDELIVERY_PAUSE * math.pow(3, min(missed.requests - 1, 6))
-    return missed.requested_at + pause
+    return missed.requested_at + retrying.delay(retrying.REDELIVERIES, missed.requests)
 
 
 def _redelivering(facts: Facts, now: datetime, attempts: int) -> Step:

@@ -16,11 +16,9 @@ from typing import Any, Final
 import orjson
 import psycopg
 import structlog
-from celery import current_app
-from django.conf import settings
 from django.db import DatabaseError, connection, connections, transaction
 
-from syncsvc import clock
+from syncsvc import clock, ringing
 from syncsvc.webhooks.arrival import Arrival
 
 log = structlog.get_logger(__name__)
@@ -254,14 +252,7 @@ def ring_bell() -> bool:
 
     Nothing is lost by that: a periodic task processes what waits.
     """
-    try:
-        current_app.send_task(
-            DRAIN, queue=settings.CELERY_TASK_DEFAULT_QUEUE, expires=BELL_EXPIRES_SECONDS
-        )
-    except Exception as error:  # noqa: BLE001  (each transport has its own; none may end the thread)
-        log.warning("webhook.bell_failed", error=type(error).__name__)
-        return False
-    return True
+    return ringing.ring(DRAIN, expires=BELL_EXPIRES_SECONDS)
 
 
 class Bell:

@@ -14,6 +14,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
+from syncsvc import retrying
 from syncsvc.github.errors import Forbidden, GitHubError, NotFound, RateLimited, ValidationFailed
 from syncsvc.github.hook_log import HookLog, LogEntry, LogPage
 from syncsvc.models import (
@@ -35,8 +36,6 @@ OVERLAP: Final = timedelta(minutes=5)
 PAGES: Final = 50
 """Of one hook in one check."""
 REFUSED_PAUSE: Final = timedelta(days=1)
-RETRY_BASE: Final = timedelta(minutes=1)
-RETRY_CAP: Final = timedelta(hours=1)
 TRIES_AT_A_PLACE: Final = 3
 """One broken page must not keep what came since from being read."""
 
@@ -317,7 +316,7 @@ def _note_failure(hook: Hook, error: GitHubError, now: datetime) -> None:
             "losses. Give them the right to read webhooks."
         )
     else:
-        pause = min(RETRY_BASE * 2 ** min(hook.failures, 12), RETRY_CAP)
+        pause = retrying.delay(retrying.HOOK_LOGS, hook.failures + 1)
     log.warning("ledger.unreadable", hook=str(hook), kind=error.kind, sentence=sentence)
     if skipped:
         log.warning("ledger.skipped_part", hook=str(hook), kind=error.kind)

@@ -11,7 +11,7 @@ from typing import Final
 from django.db import transaction
 
 from syncsvc import clock, events
-from syncsvc.models import Delivery
+from syncsvc.models import DeadLetter, Delivery
 from syncsvc.webhooks import inbox
 
 ENDED: Final = (Delivery.Status.PROCESSED, Delivery.Status.IGNORED, Delivery.Status.FAILED)
@@ -50,6 +50,10 @@ def replay(pks: Collection[int], *, user_id: int | None) -> set[int]:
             processed_at=None,
             outcome="",
             detail="",
+        )
+        # Whoever has it processed again has decided about its dead letter.
+        DeadLetter.objects.filter(delivery__in=chosen, status=DeadLetter.Status.OPEN).update(
+            status=DeadLetter.Status.REQUEUED, decided_at=now, decided_by=user_id
         )
         if chosen:
             transaction.on_commit(inbox.ring_bell)

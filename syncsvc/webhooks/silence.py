@@ -150,7 +150,9 @@ def strange(now: datetime) -> list[Silence]:
     found = []
     for state in states.order_by("pk"):
         changed_at = state.installation.updated_at
-        since = max(filter(None, (state.last_delivery_at, state.looked_at, changed_at)))
+        known = filter(None, (state.last_delivery_at, state.looked_at, changed_at))
+        # What a clock that was wrong wrote ahead of now would hide a silence until then.
+        since = max((at for at in known if at <= now), default=now)
         judgement = rhythm.judge(
             state.rhythm,
             since,

@@ -21,6 +21,7 @@ OUTCOMES: Final = {
     "not_permitted": "The installation may not read this any more, so nothing was changed.",
     "malformed": "Its payload cannot be read.",
     "refused": "The database cannot hold what it told.",
+    "interrupted": "The worker died each time while it processed this delivery.",
     "ping": "GitHub's test of the webhook. Nothing to do.",
 }
 WAITING: Final = "It waits for a worker."

@@ -5,12 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db.models import Sum
 
+from reconciliation.models import Discrepancy, RunFigure
 from syncsvc.models import Gap, MissedDelivery, SyncJob, WebhookState
+from syncsvc.simulator import Weather
 from syncsvc.simulator.days import STRICT, Load
 from syncsvc.simulator.happenings import assign, label
 from tests.long_day import BUSY, MONDAY, QUIET, STORMY, LongDay, Plan, long_day
 from tests.support import assert_contents_equal_truth, assert_equal_to_truth, sync
+from tests.truth_meter import Meter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,6 +38,13 @@ def assert_as_github_is(day: LongDay) -> None:
     for installation in day.installations:
         assert_equal_to_truth(day.world, installation)
         assert_contents_equal_truth(day.world, installation)
+
+
+def measured() -> float:
+    """What the runs so far say of the mirror: matched / compared, before repair."""
+    total = RunFigure.objects.aggregate(compared=Sum("compared"), matched=Sum("matched"))
+    assert total["compared"]
+    return float(total["matched"] / total["compared"])
 
 
 @pytest.mark.spec("R6.3", "R6.5", "R6.6")
@@ -84,3 +95,41 @@ def test_a_quiet_account_raises_no_false_alarm_in_a_week() -> None:
         assert not Gap.objects.exists()
         assert not MissedDelivery.objects.exists()
         assert_as_github_is(day)
+
+
+@pytest.mark.spec("R3.4", "R7.6", "R9.1", "R9.3")
+def test_a_sync_each_quarter_of_an_hour_puts_right_what_was_lost_and_says_how_much_that_was() -> (
+    None
+):
+    plan = replace(
+        STORM,
+        loads={BUSY: STORM.loads[BUSY]},
+        repositories={BUSY: 6},
+        hours=1.0,
+        rest_hours=0.3,
+        weather=Weather(reorder=10),
+        outages=(),
+        step=10,
+        beat=600,
+        prompt=True,
+        gap_detection=False,
+        resync_minutes=15,
+    )
+    with long_day(plan) as day:
+        day.begin()
+        meter = Meter(day)
+        day.live(day.now + 0.5 * 3600)
+        assert measured() == 1, "what a webhook has told of is right before a sync comes"
+        assert not Discrepancy.objects.exists()
+        day.simulator.deliveries.weather = Weather(failed=0.1, loss=0.1, swallowed=0.1)
+        day.live(day.now + 0.5 * 3600)
+        day.live(day.now + 0.3 * 3600)
+        assert day.lost()
+        assert not Gap.objects.exists()
+        assert_as_github_is(day)
+        assert not [each for each in meter.wrong() if each.until is None]
+        assert measured() < 1
+        quarter = timedelta(minutes=15, seconds=plan.step)
+        for row in Discrepancy.objects.all():
+            assert row.repair_status == "repaired"
+            assert row.occurred_at is None or row.detected_at - row.occurred_at <= quarter

@@ -10,7 +10,8 @@ import time_machine
 from django.db import IntegrityError, connection, transaction
 
 from reconciliation import repositories, settling
-from syncsvc import clock, jobs, leases, mirror, scheduling, service
+from syncsvc import clock, jobs, mirror, scheduling, service
+from syncsvc.endings import Outcome
 from syncsvc.github.budget import BudgetGuard
 from syncsvc.models import EtagEntry, Installation, Repository, SyncJob
 from syncsvc.service import SyncService
@@ -127,20 +128,23 @@ def test_a_wish_to_cancel_survives_a_rate_limit(app_mode: Simulator) -> None:
     lease = jobs.claim(job.pk)
     assert lease is not None
     SyncJob.objects.filter(pk=job.pk).update(cancel_requested_at=clock.now())
-    lease.block(clock.now() + timedelta(hours=1), "budget", leases.Outcome())
+    lease.block(clock.now() + timedelta(hours=1), "budget", Outcome())
     job.refresh_from_db()
     assert job.status == "cancelled"
 
 
 @pytest.mark.spec("R10.5")
-def test_a_connection_that_is_cut_in_the_middle_ends_the_attempt_not_the_job(
-    app_mode: Simulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("cuts", "ends"), [(1, "succeeded"), (2, "queued")])
+def test_a_connection_that_is_cut_in_the_middle_ends_no_job_and_one_cut_twice_the_attempt(
+    app_mode: Simulator, monkeypatch: pytest.MonkeyPatch, cuts: int, ends: str
 ) -> None:
     job_id = SyncService.request(discover().pk, "manual").job_id or ""
-    plain = mirror.read
+    plain, left = mirror.read, [None] * cuts
 
     def cut_off(ids: Any) -> Any:
-        monkeypatch.setattr(mirror, "read", plain)
+        if not left:
+            return plain(ids)
+        left.pop()
         assert connection.connection is not None
         pid = connection.connection.info.backend_pid
         with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
@@ -149,7 +153,7 @@ def test_a_connection_that_is_cut_in_the_middle_ends_the_attempt_not_the_job(
 
     monkeypatch.setattr(mirror, "read", cut_off)
     job = run(job_id, last_attempt=False)
-    assert (job.status, job.error_category) == ("queued", "database")
+    assert (job.status, job.error_category) == (ends, "database" if cuts > 1 else "")
 
 
 @pytest.mark.spec("R10.3")
@@ -177,7 +181,8 @@ def test_one_repositorys_success_does_not_hide_the_accounts_trouble(app_mode: Si
 
 
 @pytest.mark.spec("R7.2")
-def test_what_was_learned_of_absentees_survives_a_limit(app_mode: Simulator) -> None:
+def test_what_was_learned_of_absentees_survives_a_limit(app_mode: Simulator, tune: Any) -> None:
+    tune(mass_disappearance_percent=100)  # that many at once would be held
     installation = discover()
     sync(installation)
     for github_id in sorted(mirrored(installation))[:20]:
@@ -190,8 +195,9 @@ def test_what_was_learned_of_absentees_survives_a_limit(app_mode: Simulator) -> 
 
 @pytest.mark.spec("R7.2", "R2.3")
 def test_a_selection_that_changed_before_discovery_noticed_is_no_deletion(
-    app_mode: Simulator,
+    app_mode: Simulator, tune: Any
 ) -> None:
+    tune(mass_disappearance_percent=100)  # that many at once would be held
     installation = discover()
     sync(installation)
     ids = sorted(mirrored(installation))

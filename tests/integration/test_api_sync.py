@@ -91,6 +91,14 @@ def test_a_body_that_is_no_object_is_refused(mine: Installation, body: Any) -> N
     assert response.status_code in ((202,) if body is None else (400,))
 
 
+@pytest.mark.spec("R19.1")
+def test_a_body_that_is_nested_too_deeply_is_the_senders_mistake(mine: Installation) -> None:
+    client, address = api(staff()), f"/api/v1/installations/{mine.pk}/sync/"
+    response = client.post(address, "[" * 100_000, content_type="application/json")
+    assert (response.status_code, response["Content-Type"]) == (400, PROBLEM)
+    assert not SyncJob.objects.exists()
+
+
 @pytest.mark.spec("R3.3")
 def test_a_second_request_is_answered_with_the_running_job(mine: Installation) -> None:
     job = SyncJobFactory.create(installation=mine, running=True)
@@ -182,6 +190,7 @@ def test_the_status_of_a_running_sync_has_its_progress(mine: Installation) -> No
         "current": 50,
         "total": 200,
         "stage": "reading repositories",
+        "errors": 0,
         "item": "acme/site",
     }
 

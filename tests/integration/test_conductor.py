@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from pytest_django import Settings
 
+from reconciliation.models import Review
 from reconciliation.run import Run
 from syncsvc import clock, events, jobs, mirror
 from syncsvc.models import EtagEntry, Installation, RateBudget, Repository, SyncJob
@@ -271,7 +272,10 @@ def test_account_renamed(app_mode: Simulator) -> None:
 
 
 @pytest.mark.spec("R7.1", "R7.2")
-def test_all_to_selected_removes_access_and_back_again_restores(app_mode: Simulator) -> None:
+def test_all_to_selected_removes_access_and_back_again_restores(
+    app_mode: Simulator, tune: Any
+) -> None:
+    tune(mass_disappearance_percent=100)  # that many at once would be held
     installation = discover()
     sync(installation)
     ids = sorted(mirrored(installation))
@@ -309,6 +313,7 @@ def test_unmanaged_policy_logs_new_repositories_and_manages_none(
 def assert_nothing_was_removed(installation: Installation, count: int = 450) -> None:
     assert len(mirrored(installation)) == count
     assert not Repository.objects.exclude(status__in=["active", "archived"]).exists()
+    assert not Review.objects.exists()
 
 
 @pytest.mark.spec("R7.2")
@@ -329,6 +334,11 @@ def test_truncated_listing_deletes_nothing(big: Simulator) -> None:
     assert job.status == "partial"
     assert "not whole" in job.error
     assert job.accuracy is None
+    check = job.verification
+    assert (check["executed"], check["complete"], check["scope"], check["ok"]) == (
+        True, False, "shown", None,
+    )  # fmt: skip
+    assert 0 < check["counts"]["github"] == check["counts"]["mirror"] < 450
     assert_nothing_was_removed(installation)
     assert not synced_at(job)
 
@@ -545,8 +555,10 @@ def test_a_record_that_the_database_cannot_hold_alone_is_skipped(app_mode: Simul
     )
     job = sync(installation)
     assert job.status == "partial"
-    assert (job.counts["repositories"]["created"], job.counts["repositories"]["errors"]) == (29, 2)
-    assert {failure["operation"] for failure in job.failures} == {"write", "verify"}
+    # What the list said of it was refused; what it says itself was read again, and written.
+    assert (job.counts["repositories"]["created"], job.counts["repositories"]["errors"]) == (30, 1)
+    assert {failure["operation"] for failure in job.failures} == {"write"}
+    assert job.verification["resync"]["resolved"] == 1
     app_mode.faults.clear()
     EtagEntry.objects.all().delete()
     assert sync(installation).status == "succeeded"
@@ -658,6 +670,20 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(app_mode: Simulato
         "deleted": 0,
         "errors": 0,
     }
+
+
+@pytest.mark.spec("R7.5")
+def test_a_dry_run_does_not_fail_over_a_repository_that_it_would_remove(
+    app_mode: Simulator,
+) -> None:
+    installation = discover()
+    sync(installation)
+    row = first(installation, status="active")
+    app_mode.world.delete(row.github_id)
+    job = sync(installation, dry_run=True)
+    assert (job.status, job.failures) == ("succeeded", [])
+    assert job.discrepancies == {"missing_at_github": 1}
+    assert job.counts["repositories"]["deleted"] == 1
 
 
 @pytest.mark.spec("R5.5")

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncsvc import content_lists
-from syncsvc.content_lists import RETRY_BASE, RETRY_CAP, Failed, Settled, retry_delay
+from syncsvc.content_lists import Failed, Settled
 from syncsvc.github.reading import Entity
 from syncsvc.models import ContentList, Installation, Repository
+from syncsvc.retrying import LISTS, delay
 from tests.factories import ContentListFactory, InstallationFactory, RepositoryFactory
 
 pytestmark = pytest.mark.django_db
@@ -185,7 +186,7 @@ def test_a_failure_keeps_what_was_known() -> None:
         "error_category": "network",
         "error": "It is tried again later.",
     }
-    assert 0.75 * RETRY_BASE <= retry_at - (NOW + HOUR) <= 1.25 * RETRY_BASE
+    assert 0.75 * LISTS.base <= retry_at - (NOW + HOUR) <= 1.25 * LISTS.base
 
 
 @pytest.mark.spec("R5.6")
@@ -197,6 +198,20 @@ def test_the_first_reading_may_fail() -> None:
         "issues", None, None, None,
     )  # fmt: skip
     assert found["failures"] == 1
+
+
+@pytest.mark.spec("R5.6")
+def test_a_failure_of_the_account_that_had_it_keeps_the_new_account_from_nothing() -> None:
+    """GitHub answers 404 to the old account from the moment of the transfer on."""
+    repository, other = RepositoryFactory.create_batch(2)
+    content_lists.fail([failed(repository)], NOW, other.installation_id)
+    assert not ContentList.objects.exists()
+    content_lists.fail([failed(repository)], NOW, repository.installation_id)
+    assert row()["failures"] == 1
+    content_lists.forgive([other.github_id])
+    assert row()["failures"] == 1
+    content_lists.forgive([repository.github_id])
+    assert {name: row()[name] for name in NO_FAILURE} == NO_FAILURE
 
 
 @pytest.mark.spec("R5.6")
@@ -227,25 +242,6 @@ def test_each_list_fails_by_itself() -> None:
     content_lists.fail([failed(repository, Entity.ISSUES)], NOW)
     failures = {key[1]: each.failures for key, each in content_lists.read([repository.pk]).items()}
     assert failures == {Entity.ISSUES: 1, Entity.PULL_REQUESTS: 0, Entity.COMMITS: 0}
-
-
-@pytest.mark.spec("R5.6")
-@pytest.mark.parametrize(
-    ("failures", "minutes"),
-    [(1, 5), (2, 10), (3, 20), (7, 320), (8, 360), (11, 360), (12, 360), (10**9, 360)],
-)
-def test_the_time_until_the_next_attempt_doubles_up_to_six_hours(
-    failures: int, minutes: int
-) -> None:
-    assert retry_delay(failures) == timedelta(minutes=minutes)
-
-
-@pytest.mark.spec("R5.6")
-@given(failures=st.integers(1, 10_000), jitter=st.floats(0.75, 1.25))
-def test_the_next_attempt_is_never_at_once_and_never_too_late(failures: int, jitter: float) -> None:
-    delay = retry_delay(failures, jitter)
-    assert 0.75 * RETRY_BASE <= delay <= 1.25 * RETRY_CAP
-    assert retry_delay(failures + 1, jitter) >= delay
 
 
 # -- what is to be tried again ---------------------------------------------------------------------
@@ -363,5 +359,5 @@ def test_a_list_remembers_its_last_reading_and_the_failures_since(
         assert found["failures"] == failures
         assert (found["retry_at"] is None) is (failures == 0)
         if failures:
-            assert 0.75 * retry_delay(failures) <= found["retry_at"] - now
-            assert found["retry_at"] - now <= 1.25 * retry_delay(failures)
+            assert 0.75 * delay(LISTS, failures) <= found["retry_at"] - now
+            assert found["retry_at"] - now <= 1.25 * delay(LISTS, failures)

@@ -639,8 +639,9 @@ def test_an_account_is_renamed(
 
 @pytest.mark.spec("R6.2", "R7.2")
 def test_selections_are_listed_again_also_when_nothing_is_named(
-    octo: Installation, post: Post, world: World, time: time_machine.Traveller
+    octo: Installation, post: Post, world: World, time: time_machine.Traveller, tune: Any
 ) -> None:
+    tune(mass_disappearance_percent=100)  # that many at once would be held
     time.shift(5)
     chosen = [r.id for r in everywhere(world)][:2]
     world.select_repositories(

@@ -1,16 +1,17 @@
 """What the probes and Prometheus are told, in good times and in bad."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, ProgrammingError, connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from syncsvc import clock, health
+from syncsvc import clock, health, heartbeats
 from syncsvc.models import Heartbeat
 from tests.factories import (
     DeliveryFactory,
@@ -65,18 +66,22 @@ def test_healthz_answers_without_touching_anything(
 @pytest.mark.spec("R19.3")
 @pytest.mark.django_db
 def test_readyz_is_200_when_all_parts_live(files: Path) -> None:
-    beat("worker", "beat")
-    assert ready() == (200, dict.fromkeys(("database", "broker", "worker", "beat"), "ok"))
+    beat("worker", "beat", "sweeper")
+    assert ready() == (
+        200,
+        dict.fromkeys(("database", "broker", "worker", "beat", "sweeper"), "ok"),
+    )
 
 
 @pytest.mark.spec("R19.3")
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("silent", "words"), [("worker", "Celery worker"), ("beat", "Celery beat")]
+    ("silent", "words"),
+    [("worker", "Celery worker"), ("beat", "Celery beat"), ("sweeper", "queue of short tasks")],
 )
 def test_readyz_names_a_part_that_has_gone_silent(files: Path, silent: str, words: str) -> None:
-    beat("worker", "beat")
-    beat(silent, seconds_ago=90)
+    beat("worker", "beat", "sweeper")
+    beat(silent, seconds_ago=91)
     code, checks = ready()
     assert code == 503
     assert words in checks.pop(silent)
@@ -87,13 +92,39 @@ def test_readyz_names_a_part_that_has_gone_silent(files: Path, silent: str, word
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", ["redis://127.0.0.1:9/0", "filesystem://", "nonsense://"])
 def test_readyz_says_that_the_broker_is_gone(settings: Settings, files: Path, address: str) -> None:
-    beat("worker", "beat")
+    beat("worker", "beat", "sweeper")
     settings.CELERY_BROKER_URL = address
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"data_folder_out": str(files / "gone")}
     code, checks = ready()
     assert code == 503
     assert "broker does not answer" in checks["broker"]
     assert "9/0" not in checks["broker"]
+
+
+@pytest.mark.spec("R19.3", "R19.5")
+@pytest.mark.django_db
+def test_readyz_says_that_the_migrations_were_forgotten(
+    monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ProgrammingError("relation does not exist")
+
+    monkeypatch.setattr(heartbeats, "alive", refuse)
+    code, checks = ready()
+    assert code == 503
+    assert "manage.py prepare" in checks["worker"]
+    assert checks["database"] == "ok"
+
+
+@pytest.mark.spec("R19.3")
+@pytest.mark.django_db
+def test_readyz_says_that_the_disk_of_the_file_broker_is_full(
+    monkeypatch: pytest.MonkeyPatch, files: Path
+) -> None:
+    disk = os.statvfs(files)
+    full = os.statvfs_result((*disk[:4], 0, *disk[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert "has room" in ready()[1]["broker"]
 
 
 @pytest.mark.spec("R19.3")
@@ -110,7 +141,12 @@ def test_readyz_answers_while_the_database_does_not(
     assert "DATABASE_URL" in checks["database"]
     assert "secret" not in str(checks)
     assert checks["broker"] == "ok"
-    assert checks["worker"] == checks["beat"] == "Not known while the database does not answer."
+    assert (
+        checks["worker"]
+        == checks["sweeper"]
+        == checks["beat"]
+        == "Not known while the database does not answer."
+    )
     assert Client().get("/metrics").status_code == 503
 
 
@@ -171,11 +207,11 @@ def test_metrics_say_what_waits_and_what_was_missed() -> None:
 def test_a_scrape_costs_the_same_queries_however_much_there_is(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(17):
         figures()
     for _ in range(10):
         RateBudgetFactory.create(installation=RepositoryFactory.create().installation)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(17):
         figures()
 
 

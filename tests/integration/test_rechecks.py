@@ -105,7 +105,10 @@ def test_one_that_cannot_be_read_is_kept_and_the_others_are_read(
 
 
 @pytest.mark.spec("R6.2", "R7.2")
-def test_the_whole_list_is_read_where_only_it_can_tell(octo: Installation, world: World) -> None:
+def test_the_whole_list_is_read_where_only_it_can_tell(
+    octo: Installation, world: World, tune: Any
+) -> None:
+    tune(mass_disappearance_percent=100)  # that many at once would be held
     world.select_repositories("octo-simulated", [roomy(world).id])
     ask(octo, rechecks.WHOLE_LIST)
     ask(octo, roomy(world, skip=1).id)

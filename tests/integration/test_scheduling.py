@@ -13,8 +13,14 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from config.celery import app
 from syncsvc import scheduling
 from syncsvc.models import Installation, SyncJob
+from syncsvc.policy import Action, Decision, Reason
 from syncsvc.service import SyncService
-from tests.factories import InstallationFactory, SyncJobFactory
+from tests.factories import (
+    ContentListFactory,
+    InstallationFactory,
+    RepositoryFactory,
+    SyncJobFactory,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -62,8 +68,13 @@ def test_a_thousand_installations_are_spread_over_the_interval(
     tune: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tune(interval_minutes=15)
-    asked: list[int] = []  # what a request leads to is shown elsewhere, and takes 10 ms
-    monkeypatch.setattr(SyncService, "request", lambda pk, *_, **__: asked.append(pk))
+    asked: list[int] = []
+
+    def ask(pk: int, *_: Any, **__: Any) -> Decision:
+        asked.append(pk)  # what a request leads to is shown elsewhere, and takes 10 ms
+        return Decision(action=Action.START, reason=Reason.ACCEPTED)
+
+    monkeypatch.setattr(SyncService, "request", ask)
     Installation.objects.bulk_create(
         InstallationFactory.build(last_listed_at=NOON) for _ in range(1000)
     )
@@ -112,6 +123,36 @@ def test_the_periodic_tasks_are_there_and_an_operators_change_stays() -> None:
 
 
 @pytest.mark.spec("R3.4")
+@pytest.mark.django_db
+def test_a_changed_default_reaches_the_tasks_that_nobody_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    discover, prune, sweep = "syncsvc.discover", "syncsvc.prune", "syncsvc.ring_waiting_jobs"
+    scheduling.install_periodic_tasks()
+
+    def every(task: str, seconds: int, **values: Any) -> None:
+        interval, _ = IntervalSchedule.objects.get_or_create(
+            every=seconds, period=IntervalSchedule.SECONDS
+        )
+        PeriodicTask.objects.filter(name=task).update(interval=interval, **values)
+
+    def intervals() -> list[int]:
+        tasks = PeriodicTask.objects.filter(name__in=(discover, prune, sweep))
+        return list(tasks.order_by("name").values_list("interval__every", flat=True))
+
+    every(prune, 7200)  # an operator's choice
+    every(sweep, 10, description="", expire_seconds=99)  # as an earlier release installed it
+    monkeypatch.setattr(scheduling, "PERIODIC", {discover: 300, prune: 43_200, sweep: 5})
+    scheduling.install_periodic_tasks()
+    assert intervals() == [300, 7200, 5]
+    every(sweep, 10)  # now it is an operator's choice, and stays
+    every(discover, 301, description="Our own words.")
+    monkeypatch.setattr(scheduling, "PERIODIC", {discover: 30, prune: 40_000, sweep: 5})
+    scheduling.install_periodic_tasks()
+    assert intervals() == [301, 7200, 10]
+
+
+@pytest.mark.spec("R3.4")
 def test_every_periodic_task_is_one_that_workers_know() -> None:
     app.loader.import_default_modules()
     assert set(scheduling.PERIODIC) <= set(app.tasks)
@@ -129,3 +170,27 @@ def test_a_request_that_policy_blocks_stays_remembered() -> None:
     assert scheduling.request_remembered() == 1
     job.refresh_from_db()
     assert job.follow_up == ""
+
+
+@pytest.mark.spec("R3.4", "R5.6")
+@pytest.mark.django_db
+def test_accounts_that_are_paused_keep_no_others_from_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduling, "AT_ONCE", 1)
+    with time_machine.travel(NOON, tick=False):
+        paused, well = (
+            InstallationFactory.create(breaker_state=state, breaker_open_until=until)
+            for state, until in (("open", NOON + timedelta(minutes=30)), ("closed", None))
+        )
+        for each in (paused, well):
+            repository = RepositoryFactory.create(installation=each)
+            ContentListFactory.create(
+                repository=repository, failures=1, failed_at=NOON, retry_at=NOON
+            )
+        assert sum(scheduling.request_retries() for _ in range(60)) == 1
+        assert SyncJob.objects.get().installation == well
+        SyncJob.objects.all().delete()
+        for each in (paused, well):
+            SyncJobFactory.create(installation=each, follow_up="webhook", finished_at=NOON)
+        assert sum(scheduling.request_remembered() for _ in range(60)) == 1

@@ -16,12 +16,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from celery import current_app
 from django.db import connection, transaction
 from django.test import Client
 from pytest_django import Settings
 
 from config.wsgi import application
+from syncsvc import ringing
 from syncsvc.models import Delivery
 from syncsvc.webhooks import inbox
 from syncsvc.webhooks.arrival import LARGEST, Arrival
@@ -220,6 +220,7 @@ def log_lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr("syncsvc.webhooks.door.log", Log())
     monkeypatch.setattr("syncsvc.webhooks.inbox.log", Log())
+    monkeypatch.setattr("syncsvc.ringing.log", Log())
     return lines
 
 
@@ -541,12 +542,12 @@ def test_a_lock_that_is_held_for_long_is_not_waited_for(
 def test_a_broker_that_is_down_is_told_in_the_log_and_fails_nothing(
     monkeypatch: pytest.MonkeyPatch, log_lines: list[dict[str, Any]], real_ring: Callable[[], bool]
 ) -> None:
-    def down(*_: Any, **__: Any) -> None:
+    def refused() -> Any:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(current_app, "send_task", down)
+    monkeypatch.setattr(ringing, "_bell", ringing.Bell(refused))
     assert real_ring() is False
-    assert log_lines == [{"event": "webhook.bell_failed", "error": "ConnectionRefusedError"}]
+    assert log_lines == [{"event": "broker.unreachable", "error": "ConnectionRefusedError"}]
 
 
 @pytest.mark.spec("R6.1")

@@ -211,16 +211,6 @@ def test_a_long_day_is_judged_by_truth_healing_and_false_alarms() -> None:
         assert [goal.met for goal in long_day.goals(days(**wrong))].count(False) == 1
 
 
-@pytest.mark.parametrize(
-    ("values", "share", "found"),
-    [([], 0.5, 0.0), ([3.0], 0.99, 3.0), ([30.0, 10.0, 20.0], 0.5, 20.0), ([1.0, 2.0], 0.99, 2.0)],
-)
-def test_a_percentile_is_a_value_that_was_measured(
-    values: list[float], share: float, found: float
-) -> None:
-    assert long_day.percentile(values, share) == found
-
-
 def results() -> Figures:
     """A whole run of the benchmark."""
     listed = repository_list.CASES

@@ -163,7 +163,7 @@ def test_a_time_in_the_future_shields_no_row() -> None:
 
 
 @pytest.mark.spec("R7.6")
-@pytest.mark.parametrize(("age", "in_flight"), [(59, True), (60, False), (-5, False)])
+@pytest.mark.parametrize(("age", "in_flight"), [(59, True), (60, False), (-5, True), (-61, False)])
 def test_a_change_within_the_grace_period_is_no_discrepancy(age: int, in_flight: bool) -> None:
     remote = replace(REMOTE, stars=4, github_updated_at=NOW - timedelta(seconds=age))
     change = change_of(compare(remote, MIRROR, CONTEXT))

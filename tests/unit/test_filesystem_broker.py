@@ -64,3 +64,27 @@ def test_queues_do_not_mix(options: dict[str, Any]) -> None:
     with pytest.raises(Empty):
         channel._get("other")
     assert channel._size("celery") == 1
+
+
+def test_a_backlog_is_listed_once_not_for_each_message(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel, other = _channel(options), _channel(options)
+    for number in range(300):
+        channel._put("celery", {"number": number})
+    listed, times = Path.iterdir, []
+
+    def list_and_count(path: Path) -> Any:
+        times.append(path)
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", list_and_count)
+    taken = [each._get("celery")["number"] for _ in range(140) for each in (channel, other)]
+    channel._put("celery", {"number": 300})
+    while True:
+        try:
+            taken.append(channel._get("celery")["number"])
+        except Empty:
+            break
+    assert sorted(taken) == list(range(301))
+    assert len(times) <= 5

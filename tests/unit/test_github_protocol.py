@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from random import Random
 from typing import Any
 
 import orjson
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from syncsvc.github import errors
 from syncsvc.github.protocol import (
     Links,
-    backoff,
     classify,
     graphql_url,
     origin,
@@ -289,21 +287,6 @@ def test_links_that_github_writes_are_read_back(next_page: int, last_page: int) 
 )
 def test_the_graphql_address_belongs_to_the_rest_root(api_url: str, expected: str) -> None:
     assert graphql_url(api_url) == expected
-
-
-# -- waiting ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.spec("R4.5", "P28")
-@given(st.integers(-3, 10**6), st.integers())
-def test_delays_lie_between_a_second_and_a_minute(attempt: int, seed: int) -> None:
-    assert 1 <= backoff(attempt, Random(seed).random) <= 60
-
-
-@pytest.mark.spec("P28")
-@given(st.integers(0, 3), st.integers(), st.integers())
-def test_delays_grow_from_one_attempt_to_the_next(attempt: int, one: int, two: int) -> None:
-    assert backoff(attempt, Random(one).random) < backoff(attempt + 1, Random(two).random)
 
 
 # -- webhooks --------------------------------------------------------------------------------------

@@ -276,6 +276,13 @@ def test_tokens_may_be_of_any_length(world: World) -> None:
     assert keys.identify(f"Bearer {token}", NOW).kind == "installation"
 
 
+def test_no_token_is_issued_again_after_a_restart(world: World, keys: Keys) -> None:
+    old = keys.issue(world.installation(ORG), NOW, permissions={}).token
+    restarted = Keys(world, process_key(), token_seconds=3600)
+    assert restarted.issue(world.installation(ORG), NOW, permissions={}).token != old
+    assert restarted.owner_of(old) is None
+
+
 def test_a_users_token_is_the_same_each_time_until_it_is_revoked(world: World, keys: Keys) -> None:
     token = keys.personal_token(world.actor())
     assert keys.personal_token(world.actor()) == token

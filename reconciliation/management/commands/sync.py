@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from config import stopping
 from reconciliation import conductor
 from reconciliation.run import COUNTED, ENTITIES
 from syncsvc import discovery, events, jobs, status
@@ -43,7 +44,8 @@ class Command(ShellCommand):
         parser.add_argument("--wait", action="store_true", help="Run it here, without a worker.")
 
     def run(self, **options: Any) -> Exit:
-        codes = [self._sync(installation, options) for installation in _chosen(options)]
+        with stopping.on_sigterm():
+            codes = [self._sync(installation, options) for installation in _chosen(options)]
         return next(code for code in _WORST if code in codes)
 
     def _sync(self, installation: Installation, options: dict[str, Any]) -> Exit:
@@ -69,7 +71,7 @@ class Command(ShellCommand):
     def _finish(self, job: SyncJob, installation: Installation, options: dict[str, Any]) -> SyncJob:
         """Runs the job here if no worker has it, also when the one that has it is found dead."""
         with _progress_bar(installation.account_login, shown=not options["json"]):
-            while True:
+            while not stopping.is_wanted():
                 lease = jobs.claim(job.pk)
                 if lease is not None:
                     _execute(lease)
@@ -77,6 +79,7 @@ class Command(ShellCommand):
                 if job.status != SyncJob.Status.RUNNING:
                     return job
                 time.sleep(POLL_SECONDS)
+            return job
 
     def _report(
         self,
@@ -118,7 +121,7 @@ def _is_asked_for(job: SyncJob, options: dict[str, Any]) -> bool:
 
 
 def _execute(lease: Lease) -> None:
-    """Runs the job; who interrupts the command cancels its job."""
+    """Runs the job; who interrupts the command cancels its job. SIGTERM leaves it to a worker."""
     try:
         conductor.execute(lease, last_attempt=True)
     except KeyboardInterrupt:

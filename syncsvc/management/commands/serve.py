@@ -25,7 +25,7 @@ from django.core.management.base import BaseCommand
 
 from config import administrator, demo, embedded, logs
 from config.supervisor import Service, Supervisor, SupervisorError
-from syncsvc import startup
+from syncsvc import ringing, startup
 from syncsvc.simulator import World
 
 DEMO_SEED = 1
@@ -33,6 +33,7 @@ DEMO_REPOSITORIES = 60
 DEMO_ACTIVITY_SECONDS = 15.0
 READY_SECONDS = 120.0
 ASK_SECONDS = 0.1
+CLERK_THREADS = 4
 
 
 class ServeError(Exception):
@@ -40,7 +41,7 @@ class ServeError(Exception):
 
 
 class Command(BaseCommand):
-    """Web, worker and beat, with the database and the simulator where those are ours to run."""
+    """Web, worker, clerk and beat, with the database and the simulator where those are ours to run."""
 
     help = "Serves everything: web, worker and beat. This is what `make run` runs."
     requires_system_checks = ()
@@ -74,6 +75,7 @@ def _serve(supervisor: Supervisor, listener: socket.socket) -> None:
         gc.freeze()  # what is imported stays shared between the processes
         supervisor.start(_service("web", partial(_web, listener)))
         supervisor.start(_service("worker", _worker))
+        supervisor.start(_service("clerk", _clerk))
         supervisor.start(_service("beat", _beat))
         supervisor.start(
             _service("welcome", partial(_welcome, listener), restart=False, speaks=True)
@@ -165,11 +167,25 @@ def _web(listener: socket.socket) -> None:
 
 
 def _worker() -> None:
+    """Takes runs only: nothing short is caught in it while its slots are taken."""
+    concurrency = os.environ.get("WORKER_CONCURRENCY") or "4"
+    _celery_worker("worker", settings.CELERY_TASK_DEFAULT_QUEUE, f"--concurrency={concurrency}")
+
+
+def _clerk() -> None:
+    """The sweeper, the schedule, deliveries. Threads: these wait more than they compute, and a process
+    for each would cost memory for nothing."""
+    _celery_worker(
+        "clerk", ringing.short_queue(), f"--concurrency={CLERK_THREADS}", "--pool=threads"
+    )
+
+
+def _celery_worker(name: str, queue: str, *how: str) -> None:
     from config.celery import app  # noqa: PLC0415  (only the child process needs it)
 
-    concurrency = os.environ.get("WORKER_CONCURRENCY") or "4"
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    app.worker_main(["worker", "--loglevel=INFO", f"--concurrency={concurrency}", *quiet])
+    who = [f"--hostname={name}@%h", f"--queues={queue}"]
+    app.worker_main(["worker", "--loglevel=INFO", *who, *how, *quiet])
 
 
 def _beat() -> None:

@@ -33,9 +33,12 @@ def commits(context: Context, repository: Repository) -> Answer:
 
 @below(routes, "/commits/{ref:rest}", "contents")
 def commit(context: Context, repository: Repository) -> Answer:
-    """`GET /repos/{owner}/{repo}/commits/{ref}`: by sha or by a branch's name."""
+    """`GET /repos/{owner}/{repo}/commits/{ref}`: by sha or by a branch's name.
+
+    Those that a forced push dropped are shown by their sha as before, as GitHub does for long.
+    """
     content, ref = _filled(context, repository), context.path["ref"]
-    found = content.commit(ref.removeprefix("heads/"))
+    found = content.commit(ref.removeprefix("heads/")) or _dropped(content, ref)
     if found is None:
         raise Refusal(422, f"No commit found for SHA: {ref}", errors=[])
     shown = commit_payloads.commit(found, place_of(context, repository))
@@ -136,6 +139,12 @@ def _history(content: Content, ref: str) -> list[Commit]:
         if head in history:
             return history[history.index(head) :]
     raise not_found()
+
+
+def _dropped(content: Content, sha: str) -> Commit | None:
+    """A commit that is in no branch any more."""
+    found = (c for history in content.dropped.values() for c in history if c.sha == sha)
+    return next(found, None)
 
 
 def _common(ours: list[Commit], theirs: list[Commit]) -> int:

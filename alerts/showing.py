@@ -1,0 +1,61 @@
+"""Where the floors below show incidents without knowing them: `/metrics`, and the account's page."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Count
+from prometheus_client.core import GaugeMetricFamily
+
+from alerts import selectors
+from alerts.models import Incident
+from alerts.values import Kind, Severity
+from syncsvc import blocks, health
+from syncsvc.models import Installation
+from syncsvc.selectors import Viewer
+
+#: The classes of a note on the page; the word beside it says the same.
+TONES: Final = {Severity.CRITICAL: "bad", Severity.HIGH: "warning", Severity.WARNING: ""}
+
+#: A held disappearance by its review, what was given up by its dead letters.
+SHOWN_ELSEWHERE: Final = (Kind.MASS_DISAPPEARANCE, Kind.DEAD_LETTERS)
+
+
+def register() -> None:
+    """Puts incidents where people and machines look."""
+    health.register("incidents", gauges)
+    blocks.register("incidents", block, "alerts/_incidents.html", place="top")
+
+
+def gauges() -> Iterator[GaugeMetricFamily]:
+    """How many problems last, by severity."""
+    gauge = GaugeMetricFamily(
+        "mirror_incidents_open",
+        "Incidents whose problem lasts, acknowledged ones too, by severity.",
+        labels=["severity"],
+    )
+    rows = selectors.unresolved(Incident.objects.order_by()).values_list("severity")
+    found = dict(rows.annotate(Count("pk")))
+    for severity in Severity:  # zeros too, so that an alert can clear
+        gauge.add_metric([severity], found.get(severity, 0))
+    yield gauge
+
+
+def block(installation: Installation, user: Viewer, _now: datetime) -> dict[str, Any] | None:
+    """What lasts of this account, the worst first; nothing while all is well.
+
+    Left out is what stands above in a block of its own, with more to see and to do.
+    """
+    rows = sorted(
+        selectors.open_of(installation).exclude(kind__in=SHOWN_ELSEWHERE),
+        key=lambda row: Severity(row.severity).rank,
+        reverse=True,
+    )
+    if not rows:
+        return None
+    shown = [{"row": row, "tone": TONES[Severity(row.severity)]} for row in rows]
+    return {"incidents": shown, "in_admin": _opens_admin(user)}
+
+
+def _opens_admin(user: Viewer) -> bool:
+    return bool(user.is_staff and user.has_perm("alerts.view_incident"))

@@ -1,0 +1,286 @@
+"""The judge in the admin: what was found wrong, and what waits for a decision.
+
+Only the product writes these rows; people repair, dismiss, approve and reject.
+"""
+
+from typing import Any, ClassVar, Final
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import action, display
+
+from reconciliation import admin_figures, admin_trail, decisions, selectors
+from reconciliation.admin_figures import ITEMS_SHOWN, table
+from reconciliation.models import Discrepancy, Review
+from reconciliation.showing import said
+from syncsvc.admin_base import brief, unbroken
+from syncsvc.admin_decisions import Choice, DecidingAdmin
+from syncsvc.admin_webhooks import ACCOUNT
+
+STATUS_TONES: Final = {
+    "proposed": "info",
+    "repaired": "success",
+    "failed": "danger",
+    "needs_manual_review": "warning",
+    "dismissed": "default",
+}
+CAUSE_TONES: Final = {
+    "lost_delivery": "warning",
+    "never_told": "info",
+    "our_side": "danger",
+    "unknown": "default",
+}
+REVIEW_TONES: Final = {
+    "open": "danger",
+    "approved": "success",
+    "rejected": "info",
+    "withdrawn": "default",
+}
+
+
+class OpenDiscrepancyFilter(admin.SimpleListFilter):
+    """Still to be dealt with, or not."""
+
+    title = "state"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """What there is to choose."""
+        return [("yes", "Open"), ("no", "Ended")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Discrepancy]
+    ) -> QuerySet[Discrepancy]:
+        """The rows of that kind."""
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return selectors.open_discrepancies(queryset, is_open=self.value() == "yes")
+
+
+def _repair(row: Discrepancy, request: HttpRequest, _reason: str) -> str:
+    decisions.repair(row, request.user)
+    return "GitHub is asked again, and the mirror put right by its answer."
+
+
+def _dismiss(row: Discrepancy, request: HttpRequest, reason: str) -> str:
+    decisions.dismiss(row, request.user, reason)
+    return "dismissed."
+
+
+def _approve(row: Review, request: HttpRequest, _reason: str) -> str:
+    seen = request.POST.get(f"vanished_{row.pk}", "")
+    started = decisions.approve(row, request.user, int(seen) if seen.isdecimal() else None)
+    return f"approved; {'a run' if started else 'the next run'} carries it out."
+
+
+def _reject(row: Review, request: HttpRequest, reason: str) -> str:
+    decisions.reject(row, request.user, reason)
+    return "rejected: the repositories stay."
+
+
+class DiscrepancyAdmin(DecidingAdmin):
+    """Differences between GitHub and the mirror that no event had told of."""
+
+    state, open_states = "repair_status", Discrepancy.OPEN
+    refusals = (decisions.Refused,)
+    list_display = (
+        "detected_at",
+        "shown_type",
+        "shown_name",
+        "installation",
+        "shown_status",
+        "shown_cause",
+        "detector",
+        "repaired_at",
+        "repaired_by",
+    )
+    list_display_links = ("detected_at", "shown_type")
+    list_filter = (
+        ACCOUNT,
+        OpenDiscrepancyFilter,
+        "repair_status",
+        "type",
+        "entity",
+        "cause",
+        "detector",
+        ("detected_at", RangeDateTimeFilter),
+    )
+    list_select_related = ("installation",)
+    search_fields = ("name", "=item_key", "=correlation_id", "installation__account_login")
+    ordering = ("-detected_at", "-id")
+    exclude = ("before", "after")
+    readonly_fields = ("shown_difference",)
+    actions = ("repair", "dismiss")
+    actions_detail = ("repair_one", "dismiss_one")  # type: ignore[assignment]  # unfold's is ()
+    choices: ClassVar = {
+        "repair": Choice(
+            name="repair",
+            title="Repair",
+            explained="GitHub is asked again, and the mirror is put right by its answer, not by what was "
+            "found before.",
+            button="Repair",
+            needs_reason=False,
+            act=_repair,
+        ),
+        "dismiss": Choice(
+            name="dismiss",
+            title="Dismiss",
+            explained="It ends without a repair. The figures keep counting it: dismissing makes no accuracy "
+            "better.",
+            button="Dismiss",
+            needs_reason=True,
+            act=_dismiss,
+        ),
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Discrepancy]:
+        """The rows without their snapshots; a single row reads them when it is shown."""
+        rows: QuerySet[Discrepancy] = super().get_queryset(request)
+        return rows.defer("before", "after")
+
+    @display(description="Type", ordering="type")
+    def shown_type(self, row: Discrepancy) -> SafeString:
+        """What is wrong."""
+        return unbroken(row.get_type_display())
+
+    @display(description="Item", ordering="name")
+    def shown_name(self, row: Discrepancy) -> SafeString:
+        """Its name, wrapped."""
+        return brief(row.name)
+
+    @display(description="Status", ordering="repair_status", label=STATUS_TONES)
+    def shown_status(self, row: Discrepancy) -> tuple[str, str]:
+        """The status as a badge."""
+        return row.repair_status, row.get_repair_status_display()
+
+    @display(description="Cause", ordering="cause", label=CAUSE_TONES)
+    def shown_cause(self, row: Discrepancy) -> tuple[str, str]:
+        """The cause as a badge, in a word: its own page has the sentence."""
+        return row.cause, row.cause.replace("_", " ")
+
+    @display(description="Difference")
+    def shown_difference(self, row: Discrepancy) -> SafeString:
+        """What the mirror said beside what GitHub said."""
+        names = sorted({*row.before, *row.after})
+        cells = ((name, said(row.before, name), said(row.after, name)) for name in names)
+        return table(("Field", "The mirror said", "GitHub said"), cells)
+
+    @admin.action(description="Repair: ask GitHub again", permissions=["decide"])
+    def repair(self, request: HttpRequest, rows: QuerySet[Discrepancy]) -> HttpResponse | None:
+        """Repairs those chosen."""
+        return self.decide_many(request, "repair", rows)
+
+    @admin.action(description="Dismiss", permissions=["decide"])
+    def dismiss(self, request: HttpRequest, rows: QuerySet[Discrepancy]) -> HttpResponse | None:
+        """Dismisses those chosen, for one reason."""
+        return self.decide_many(request, "dismiss", rows)
+
+    @action(description="Repair", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
+    def repair_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Repairs this one."""
+        return self.decide_one(request, "repair", object_id)
+
+    @action(description="Dismiss", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
+    def dismiss_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Dismisses this one."""
+        return self.decide_one(request, "dismiss", object_id)
+
+
+class ReviewAdmin(DecidingAdmin):
+    """Repositories that vanished at once and wait for a decision."""
+
+    state, open_states = "status", (Review.Status.OPEN,)
+    refusals = (decisions.Refused,)
+    list_display = (
+        "opened_at",
+        "installation",
+        "shown_status",
+        "vanished",
+        "present",
+        "last_seen_at",
+        "decided_by",
+        "decided_at",
+        "carried_out_at",
+    )
+    list_filter = (ACCOUNT, "status", ("opened_at", RangeDateTimeFilter))
+    list_select_related = ("installation", "decided_by")
+    search_fields = ("installation__account_login", "=correlation_id")
+    ordering = ("-opened_at", "-id")
+    exclude = ("items",)
+    readonly_fields = ("shown_items",)
+    actions = ("approve", "reject")
+    actions_detail = ("approve_one", "reject_one")  # type: ignore[assignment]  # unfold's is ()
+    choices: ClassVar = {
+        "approve": Choice(
+            name="approve",
+            title="Approve",
+            explained="A run takes these repositories, and what they hold, out of the mirror. They are marked, "
+            "not erased: if they come back, so does all of it.",
+            button="Approve: let them go",
+            needs_reason=False,
+            act=_approve,
+        ),
+        "reject": Choice(
+            name="reject",
+            title="Reject",
+            explained="Nothing goes: the mirror keeps these repositories as they are. If they are still missing "
+            "a day later, you are asked again.",
+            button="Reject: keep them",
+            needs_reason=True,
+            act=_reject,
+        ),
+    }
+
+    def seen(self, row: Review) -> dict[str, object]:
+        """How many were shown: nobody approves what they did not see."""
+        return {f"vanished_{row.pk}": row.vanished}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Review]:
+        """The rows without their repositories; a single row reads them when it is shown."""
+        rows: QuerySet[Review] = super().get_queryset(request)
+        return rows.defer("items")
+
+    @display(description="Status", ordering="status", label=REVIEW_TONES)
+    def shown_status(self, row: Review) -> tuple[str, str]:
+        """The status as a badge."""
+        return row.status, row.get_status_display()
+
+    @display(description="What would go")
+    def shown_items(self, row: Review) -> SafeString:
+        """The repositories, and what GitHub says of each as far as it was asked."""
+        cells = [
+            (item.get("full_name", ""), item.get("says", "not asked"), item.get("asked_at") or "")
+            for item in row.items[:ITEMS_SHOWN]
+        ]
+        if more := len(row.items) - len(cells):
+            cells.append((f"and {more:,} more: the API lists them all", "", ""))
+        return table(("Repository", "GitHub says", "Asked at"), cells)
+
+    @admin.action(description="Approve: let them go", permissions=["decide"])
+    def approve(self, request: HttpRequest, rows: QuerySet[Review]) -> HttpResponse | None:
+        """Approves those chosen."""
+        return self.decide_many(request, "approve", rows)
+
+    @admin.action(description="Reject: keep them", permissions=["decide"])
+    def reject(self, request: HttpRequest, rows: QuerySet[Review]) -> HttpResponse | None:
+        """Rejects those chosen, for one reason."""
+        return self.decide_many(request, "reject", rows)
+
+    @action(description="Approve", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
+    def approve_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Approves this one."""
+        return self.decide_one(request, "approve", object_id)
+
+    @action(description="Reject", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
+    def reject_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Rejects this one."""
+        return self.decide_one(request, "reject", object_id)
+
+
+admin.site.register(Discrepancy, DiscrepancyAdmin)
+admin.site.register(Review, ReviewAdmin)
+admin_figures.register()
+admin_trail.register()

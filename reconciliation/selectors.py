@@ -1,0 +1,80 @@
+"""Read queries for people about what the judge found, and who may decide what.
+
+Tenancy is that of `syncsvc.selectors`: another tenant's row is not forbidden but absent. Operators,
+admins and staff repair, dismiss, approve and reject; members and support look on.
+"""
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from reconciliation.accuracy import Tally
+from reconciliation.discrepancies import SINCE_THEN
+from reconciliation.models import Discrepancy, Review, RunFigure
+from syncsvc.models import Membership
+from syncsvc.selectors import OPERATING, Viewer, member_of, sees_everything
+
+
+def discrepancies(user: Viewer) -> QuerySet[Discrepancy]:
+    """The discrepancies that `user` may see."""
+    rows = Discrepancy.objects.select_related("installation", "decided_by")
+    if sees_everything(user):
+        return rows
+    return rows.filter(installation__in=member_of(user))
+
+
+def reviews(user: Viewer) -> QuerySet[Review]:
+    """The held disappearances that `user` may see."""
+    rows = Review.objects.select_related("installation", "decided_by")
+    if sees_everything(user):
+        return rows
+    return rows.filter(installation__in=member_of(user))
+
+
+def run_figures(user: Viewer) -> QuerySet[RunFigure]:
+    """What each run measured of each entity, as far as `user` may see it, with its job's counts and
+    with `repaired`: how many discrepancies of that entity it repaired, those that earlier runs had
+    found included."""
+    repaired = (
+        Discrepancy.objects.filter(repaired_in=OuterRef("job_id"), entity=OuterRef("entity"))
+        .exclude(repaired_by=SINCE_THEN)
+        .order_by()
+        .values("repaired_in")
+        .annotate(number=Count("pk"))
+        .values("number")
+    )
+    own = [field.name for field in RunFigure._meta.concrete_fields]
+    rows = (
+        RunFigure.objects.select_related("job")
+        .only(*own, "job__counts", "job__phases_seconds")
+        .annotate(repaired=Coalesce(Subquery(repaired), 0))
+    )
+    if sees_everything(user):
+        return rows
+    return rows.filter(installation__in=member_of(user))
+
+
+def tally(row: RunFigure) -> Tally:
+    """What one run measured, to be reckoned with."""
+    return Tally(
+        compared=row.compared, matched=row.matched, vouched=row.vouched, unknown=row.unknown
+    )
+
+
+def scope(user: Viewer) -> list[int] | None:
+    """Our ids of the installations that `user` may see; None for all there are."""
+    return None if sees_everything(user) else list(member_of(user))
+
+
+def may_decide(user: Viewer, installation_id: int) -> bool:
+    """Whether `user`, who sees the installation, may repair, dismiss, approve and reject there."""
+    if sees_everything(user):
+        return True
+    return Membership.objects.filter(
+        user_id=user.pk, installation_id=installation_id, role__in=OPERATING
+    ).exists()
+
+
+def open_discrepancies(rows: QuerySet[Discrepancy], *, is_open: bool) -> QuerySet[Discrepancy]:
+    """Those that nobody has repaired or dismissed, or the others."""
+    wanted = Q(repair_status__in=Discrepancy.OPEN)
+    return rows.filter(wanted) if is_open else rows.exclude(wanted)

@@ -1,0 +1,15 @@
+"""The addresses of the judge's pages for members."""
+
+from django.urls import path
+
+from reconciliation import pages
+
+urlpatterns = [
+    path("discrepancies/", pages.discrepancies, name="discrepancies"),
+    path("discrepancies/<int:pk>/", pages.discrepancy, name="discrepancy"),
+    path("discrepancies/<int:pk>/repair/", pages.repair, name="repair"),
+    path("discrepancies/<int:pk>/dismiss/", pages.dismiss, name="dismiss"),
+    path("reviews/<int:pk>/", pages.review, name="review"),
+    path("reviews/<int:pk>/approve/", pages.approve, name="approve"),
+    path("reviews/<int:pk>/reject/", pages.reject, name="reject"),
+]
