@@ -24,8 +24,9 @@ def main() -> None:
     """Measures, writes and prints."""
     given = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Told to end."))  # and end what was started
-    options = Options(given.repos, given.repeats, given.latency)
-    chosen = [given.only] if given.only else list(report.SCENARIOS)
+    options = Options(given.repos, given.repeats, given.latency, given.quick, given.minutes)
+    usual = [name for name in report.SCENARIOS if name not in report.LONG]
+    chosen = [given.only] if given.only else usual
     with stage.environment(), stage.server() as postgres:
         results: dict[str, Any] = {
             "measured_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -43,7 +44,8 @@ def main() -> None:
             given.output.write_text(json.dumps(results, indent=1) + "\n")
     sys.stdout.write(report.as_text(results) + "\n")
     if given.markdown:
-        report.rewrite(stage.ROOT / "docs" / "performance.md", report.as_markdown(results))
+        for page, text in report.pages(results).items():
+            report.rewrite(stage.ROOT / "docs" / page, text)
 
 
 def _machine(postgres: str) -> dict[str, Any]:
@@ -74,13 +76,21 @@ def _options() -> Namespace:
         "--latency", type=lambda text: [int(x) for x in text.split(",")], default=[0, 50],
         metavar="MS,MS", help="the simulator's delay before each answer",
     )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="of `soak`, which is only measured with --only"
+    )
     parser.add_argument("--output", type=Path, default=stage.ROOT / "bench.json")
     parser.add_argument(
-        "--markdown", action="store_true", help="also put the tables into docs/performance.md"
+        "--quick", action="store_true", help="a day instead of a week, and nothing large: to try it"
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="also put the tables into the pages of docs/"
     )
     given = parser.parse_args()
-    if given.markdown and given.only:
-        parser.error("--markdown shows one run of everything: leave --only out.")
+    if given.markdown and given.quick:
+        parser.error("--markdown shows figures that count: leave --quick out.")
+    if given.markdown and given.only and given.only not in report.PAGES:
+        parser.error(f"--markdown shows one run of everything: leave --only out ({given.only}).")
     return given
 
 

@@ -46,11 +46,14 @@ class Table(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How much is measured: latencies in milliseconds, `repositories` of the list."""
+    """How much is measured: latencies in milliseconds, `repositories` of the list; `quick`: a day
+    instead of a week, and nothing large; `minutes` of the soak."""
 
     repositories: int
     repeats: int
     latencies: Sequence[int]
+    quick: bool = False
+    minutes: float = 20
 
 
 class Scenario(Protocol):
@@ -144,6 +147,14 @@ def kinds(cases: Mapping[str, Case], runs: Runs) -> str:
             f"{known.name}: {', '.join(f'{count:,} {kind}' for kind, count in counted.items())}"
         )
     return f"Requests - {'; '.join(parts)}."
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile; 0 of nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def spread(values: Sequence[float]) -> str:

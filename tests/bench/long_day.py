@@ -1,10 +1,10 @@
 """The long day: how soon what GitHub lost is found and healed, and what that costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.bench import stage
-from tests.bench.figures import Figures, Goal, Options, Table
+from tests.bench.figures import Figures, Goal, Options, Table, percentile
 
 TITLE: Final = "The long day"
 CASES: Final = {
@@ -77,14 +77,6 @@ def goals(figures: Figures) -> list[Goal]:
             days["silent"]["differences_after_sync"],
         ),
     ]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def _healed(name: str, day: Figures) -> tuple[str, ...]:

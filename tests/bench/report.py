@@ -3,10 +3,23 @@
 Goals are judged here and asserted nowhere.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.bench import full_mirror, large_mirror, long_day, repository_list, webhooks, writing
+from tests.bench import (
+    accuracy,
+    diffing,
+    full_mirror,
+    histories,
+    large_mirror,
+    long_day,
+    repository_list,
+    soak,
+    webhooks,
+    workers,
+    writing,
+)
 from tests.bench.figures import Figures, Goal, Scenario, Table
 
 #: In this order they are measured and shown.
@@ -15,19 +28,30 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "mirror": full_mirror,
     "large": large_mirror,
     "writes": writing,
+    "diff": diffing,
     "webhooks": webhooks,
     "day": long_day,
+    "accuracy": accuracy,
+    "histories": histories,
+    "workers": workers,
+    "soak": soak,
 }
+#: Only measured when they are named: what they measure is how long they take.
+LONG: Final = frozenset({"soak"})
+#: Of everything that was measured at once, and of scenarios that have a page of their own.
+PAGE: Final = "performance.md"
+PAGES: Final[dict[str, str]] = {"accuracy": "accuracy.md"}
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 GOALS: Final = ("work", "goal", "bound", "measured (worst)", "")
 
 
-def goals(results: Figures) -> list[Goal]:
-    """The goals of everything that was measured."""
+def goals(results: Figures, names: Iterable[str] | None = None) -> list[Goal]:
+    """The goals of these scenarios, or of everything that was measured."""
+    measured = results["scenarios"]
     return [
         goal
-        for name, figures in results["scenarios"].items()
-        for goal in SCENARIOS[name].goals(figures)
+        for name in (measured if names is None else names)
+        for goal in SCENARIOS[name].goals(measured[name])
     ]
 
 
@@ -39,15 +63,25 @@ def as_text(results: Figures) -> str:
         parts += ["", f"== {scenario.TITLE}: {scenario.about(figures)}"]
         for table in scenario.tables(figures):
             parts += ["", table.title, *_aligned(table), *table.notes]
-    parts += ["", *_aligned(_goal_table(results))]
+    parts += ["", *_aligned(_goal_table(goals(results)))]
     return "\n".join(parts)
 
 
-def as_markdown(results: Figures) -> str:
-    """For docs/performance.md."""
-    parts = [_machine(results), "", "### Goals", "", *_lines(_goal_table(results))]
-    for name, figures in results["scenarios"].items():
-        scenario = SCENARIOS[name]
+def pages(results: Figures) -> dict[str, str]:
+    """The name of each page of docs/ -> what stands there between the markers: a scenario that has a
+    page of its own stands there alone."""
+    found: dict[str, list[str]] = {}
+    for name in results["scenarios"]:
+        found.setdefault(PAGES.get(name, PAGE), []).append(name)
+    return {page: as_markdown(results, names) for page, names in found.items()}
+
+
+def as_markdown(results: Figures, names: Sequence[str] | None = None) -> str:
+    """These scenarios, or all of them, for a page of docs/."""
+    chosen = list(results["scenarios"]) if names is None else names
+    parts = [_machine(results), "", "### Goals", "", *_lines(_goal_table(goals(results, chosen)))]
+    for name in chosen:
+        scenario, figures = SCENARIOS[name], results["scenarios"][name]
         parts += ["", f"### {scenario.TITLE}", "", scenario.about(figures)]
         for table in scenario.tables(figures):
             parts += ["", f"**{table.title}**", "", *_lines(table)]
@@ -58,6 +92,8 @@ def as_markdown(results: Figures) -> str:
 
 def rewrite(page: Path, text: str) -> None:
     """Puts the text between the two markers of the page."""
+    if not page.exists():
+        raise SystemExit(f"There is no {page.name} to put the figures into.")
     before, _, rest = page.read_text().partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
@@ -65,8 +101,8 @@ def rewrite(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-def _goal_table(results: Figures) -> Table:
-    return Table("Goals", GOALS, [_judged(goal) for goal in goals(results)], words=2)
+def _goal_table(found: Iterable[Goal]) -> Table:
+    return Table("Goals", GOALS, [_judged(goal) for goal in found], words=2)
 
 
 def _judged(goal: Goal) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ TWINS = {
 COMMIT_LIMIT = 1000
 #: The operator's, and none of the benchmark's business; DATABASE_URL alone is used where it is set.
 _FOREIGN = ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "GITHUB_TOKEN", "GITHUB_OWNER")
+
+_copies = count(1)
 
 
 @contextmanager
@@ -100,6 +103,28 @@ def database() -> Iterator[None]:
         connection.creation.destroy_test_db(before, verbosity=0)
 
 
+@contextmanager
+def copy_of_database() -> Iterator[str]:
+    """A copy of `database()` as it is now, for measurements beside each other; yields its name.
+
+    Nobody may work in the original meanwhile. Its commits do not wait for the disk: what is measured
+    in it is no time.
+    """
+    from django.db import connection  # noqa: PLC0415
+
+    original = os.environ["BENCH_DATABASE"]
+    name = f"{original}_{next(_copies)}"
+    connection.close()  # PostgreSQL copies nothing that somebody has open
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
+        cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit TO off")
+    try:
+        yield name
+    finally:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name}")
+
+
 def empty_twins() -> None:
     """The bare loop's first pass begins like ours: with nothing."""
     from django.db import connection  # noqa: PLC0415
@@ -120,10 +145,18 @@ def twin_rows() -> dict[str, int]:
         return found
 
 
-def child(module: str, *arguments: str) -> dict[str, Any]:
-    """Runs one measurement in a process of its own."""
+def child(module: str, *arguments: str, database: str | None = None) -> dict[str, Any]:
+    """Runs one measurement in a process of its own, in this database or in that of `database()`."""
     command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    given = {"BENCH_DATABASE": database} if database else {}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | given,
+    )
     if done.returncode:
         raise SystemExit(f"{module} {' '.join(arguments)[:20]} failed.")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
