@@ -4,11 +4,13 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("admin/", include("alerts.urls_pages")),
     path("admin/", admin.site.urls),
     path("api/", include("syncsvc.api.urls")),
     path("api/v1/", include("reconciliation.urls")),
     path("api/v1/", include("alerts.urls")),
     path("", include("reconciliation.urls_pages")),
+    path("", include("syncsvc.urls_setup")),
     path("", include("syncsvc.urls")),
 ]
 

@@ -8,6 +8,7 @@ from syncsvc.models.content import (
     PullRequest,
     RepositoryMetric,
 )
+from syncsvc.models.credential import Credential
 from syncsvc.models.dead_letter import DeadLetter
 from syncsvc.models.delivery import (
     Delivery,
@@ -20,12 +21,14 @@ from syncsvc.models.delivery import (
 from syncsvc.models.heartbeat import Heartbeat
 from syncsvc.models.installation import Installation, Membership
 from syncsvc.models.job import SyncJob
+from syncsvc.models.live_event import LiveEvent
 from syncsvc.models.mailbox import Mailbox
 from syncsvc.models.repository import Repository
 
 __all__ = [
     "Commit",
     "ContentList",
+    "Credential",
     "DeadLetter",
     "Delivery",
     "EtagEntry",
@@ -35,6 +38,7 @@ __all__ = [
     "Installation",
     "InstallationToken",
     "Issue",
+    "LiveEvent",
     "Mailbox",
     "Membership",
     "MissedDelivery",
