@@ -8,15 +8,13 @@ blocked goes on where it was. One repository's failure is noted and tried again 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q
-
-from reconciliation import poison, resuming
+from reconciliation import content_subjects, poison, resuming
 from reconciliation.content_writing import WORDS, Writing
 from reconciliation.lists import ListRun, Subject
-from reconciliation.needs import Facts, Known, Need, Rules, Wait, again, is_waiting, need, wanted
+from reconciliation.needs import Need, Wait, again, is_waiting, need, wanted
 from reconciliation.run import Run
 from syncsvc import content_lists, contents, daily_metrics
 from syncsvc.content_plan import Item, item_of
@@ -24,17 +22,11 @@ from syncsvc.daily_metrics import Look
 from syncsvc.github.errors import GitHubError, NotFound
 from syncsvc.github.graphql_content import RepositoryOverview
 from syncsvc.github.reading import ContentPage, ContentRow, Entity, Failure
-from syncsvc.models import ContentList, Installation, Repository, SyncJob
+from syncsvc.models import ContentList
 
 CHUNK: Final = 500
 STAGE: Final = "reading contents"
 
-#: The permission of a GitHub App that each list needs, by GitHub's name and as GitHub shows it.
-_PERMISSIONS: Final = {
-    Entity.ISSUES: ("issues", "Issues"),
-    Entity.PULL_REQUESTS: ("pull_requests", "Pull requests"),
-    Entity.COMMITS: ("contents", "Contents"),
-}
 _MEASURED: Final = (Entity.ISSUES, Entity.COMMITS)
 _GOLDEN: Final = 2_654_435_761  # Knuth's multiplier: spreads consecutive keys over 32 bits
 
@@ -44,111 +36,15 @@ def read_contents(run: Run, only: Collection[int] | None = None) -> None:
 
     Raises `GitHubError` for what concerns everything, `Cancelled` and `LeaseLost`.
     """
-    subjects, done = _subjects(run, only)
-    permitted = _permitted(run)
+    subjects, done = content_subjects.subjects(run, only)
+    permitted = content_subjects.permitted(run)
     if only is None and not run.earlier.done_to:  # else an earlier attempt has told
-        _tell_unread(run, permitted)
+        content_subjects.tell_unread(run, permitted)
     total = done + len(subjects)
     for start in range(0, len(subjects), CHUNK):
         part = subjects[start : start + CHUNK]
         _Chunk(run, part, permitted, done, total, is_kept=only is None).read()
         done += CHUNK
-
-
-def _subjects(run: Run, only: Collection[int] | None) -> tuple[list[Subject], int]:
-    """The repositories whose lists are to be looked at, and how many need not be looked at again."""
-    rows = Repository.objects.filter(
-        installation_id=run.job.installation_id,
-        status__in=content_lists.READ,
-        name_is_current=True,
-        missing_since__isnull=True,  # the list lacked it, and the run has said so already
-    ).order_by("pk")
-    if only is not None:
-        rows = rows.filter(github_id__in=only)
-    elif run.job.dry_run and run.is_listed:
-        rows = rows.filter(github_id__in=run.seen)  # a dry run marks none that the list lacked
-    done = 0
-    if only is None and run.earlier.done_to:
-        # One that came back meanwhile stands among those that are done, and nobody knows its lists.
-        unread = ~Exists(ContentList.objects.filter(repository=OuterRef("pk")))
-        left = rows.filter(Q(pk__gt=run.earlier.done_to) | unread)
-        rows, done = left, rows.count() - left.count()
-    names = ("pk", "github_id", "node_id", "full_name", "pushed_at")
-    return [Subject(**row) for row in rows.values(*names)], done
-
-
-def _tell_unread(run: Run, permitted: Collection[Entity]) -> None:
-    """What is mirrored and not even looked at is unknown: lists that the App may not read, and those
-    of repositories that cannot be reached."""
-    held = Repository.objects.filter(
-        installation_id=run.job.installation_id, status__in=content_lists.READ
-    )
-    unreached = held.filter(Q(missing_since__isnull=False) | Q(name_is_current=False))
-    forbidden = [each for each in Entity if each not in permitted]
-    asked = [(unreached, permitted)] + ([(held, forbidden)] if forbidden else [])
-    for rows, entities in asked:
-        pks = list(rows.values_list("pk", flat=True))
-        if pks:
-            for (_, entity), count in contents.counts(pks, entities).items():
-                run.judge.unknown(entity, count)
-
-
-def _permitted(run: Run) -> tuple[Entity, ...]:
-    """The lists that the App may read; one that it may not is one failure, not one a repository."""
-    granted = run.job.installation.permissions
-    if run.job.installation.mode != Installation.Mode.APP or not granted:
-        return tuple(Entity)
-    missing = [each for each in Entity if _PERMISSIONS[each][0] not in granted]
-    for entity in missing:
-        run.failed(
-            run.job.installation.account_login,
-            f"read {WORDS[entity]}",
-            "authentication",
-            f"The GitHub App may not read {WORDS[entity]}: grant it the repository permission "
-            f"{_PERMISSIONS[entity][1]}: read, and approve that for the account.",
-            entity,
-        )
-    return tuple(each for each in Entity if each not in missing)
-
-
-def _rules(run: Run) -> Rules:
-    settings = run.lease.settings
-    return Rules(
-        now=run.context.now,
-        overlap=timedelta(seconds=settings.overlap_seconds),
-        whole_after=timedelta(hours=settings.full_read_hours),
-        commit_limit=settings.commit_limit,
-        everything=run.job.mode == SyncJob.Mode.REPO,
-        windows=run.job.mode in (SyncJob.Mode.INCREMENTAL, SyncJob.Mode.RECHECK),
-        patient=run.job.trigger != SyncJob.Trigger.MANUAL and run.job.mode != SyncJob.Mode.REPO,
-    )
-
-
-def _known(row: ContentList | None, present: int) -> Known:
-    if row is None:
-        return Known(present=present)
-    return Known(
-        present=present,
-        count=row.count,
-        mirrored=row.mirrored,
-        unreadable=row.unreadable,
-        latest_at=row.latest_at,
-        head_sha=row.head_sha,
-        item_limit=row.item_limit,
-        read_at=row.read_at,
-        whole_at=row.whole_at,
-        failures=row.failures,
-        retry_at=row.retry_at,
-    )
-
-
-def facts_of(seen: RepositoryOverview, entity: Entity) -> Facts:
-    """What one look at a repository says of one of its lists."""
-    if entity is Entity.ISSUES:
-        return Facts(count=seen.issues, latest_at=seen.latest_issue_at)
-    if entity is Entity.PULL_REQUESTS:
-        return Facts(count=seen.pull_requests, latest_at=seen.latest_pull_request_at)
-    return Facts(count=seen.commits, head_sha=seen.head_oid)
 
 
 class _Chunk:
@@ -169,7 +65,7 @@ class _Chunk:
         self._done_to = subjects[-1].pk if is_kept else None
         self._subjects = {each.node_id or each.full_name: each for each in subjects}
         self._wanted = wanted
-        self._rules = _rules(run)
+        self._rules = content_subjects.rules(run)
         self._done, self._total = done, total
         self._seen: dict[int, RepositoryOverview] = {}
         self._unseen: dict[Subject, GitHubError] = {}
@@ -222,8 +118,8 @@ class _Chunk:
                 continue
             for entity in self._wanted:
                 row = known.get((subject.pk, entity))
-                before = _known(row, present.get((subject.pk, entity), 0))
-                facts = facts_of(seen, entity)
+                before = content_subjects.known(row, present.get((subject.pk, entity), 0))
+                facts = content_subjects.facts_of(seen, entity)
                 found = need(entity, before, facts, self._rules, _spread(subject.pk))
                 if isinstance(found, Need):
                     work.append(
@@ -267,7 +163,7 @@ class _Chunk:
             for entity in self._wanted:
                 self._run.judge.unknown(entity, present.get((subject.pk, entity), 0))
                 row = known.get((subject.pk, entity))
-                if row is not None and is_waiting(_known(row, 0), self._rules):
+                if row is not None and is_waiting(content_subjects.known(row, 0), self._rules):
                     self._still_waits(subject, entity, row)
                 else:
                     self._writing.failed(subject, entity, error)

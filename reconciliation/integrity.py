@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import psycopg
 import structlog
 from django.db import connection
 
-from reconciliation.integrity_rules import OLDEST, RULES, TABLES
+from reconciliation import integrity_asking as asking
+from reconciliation.integrity_asking import MOST, Broken
+from reconciliation.integrity_rules import TABLES
 from reconciliation.models import IntegrityIssue
 from syncsvc import events
 from syncsvc.content_plan import Key
@@ -25,31 +25,9 @@ from syncsvc.models import Commit
 
 log = structlog.get_logger(__name__)
 
-WINDOW: Final = 20_000
-"""Rows of a table that one statement of the whole check looks at."""
-MOST: Final = 1_000
-"""Broken rows that one statement tells of: a rule that all rows break is told by its first ones."""
 SHOWN: Final = 100
-_AHEAD: Final = timedelta(days=1)
 _LOCK: Final = 0x696E7467
 """Of the whole check, among PostgreSQL's advisory locks."""
-_BY_NAME: Final = {rule.name: rule for rule in RULES}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
-    """One row that breaks one rule. `installation_id` is None when nobody can tell whose it is."""
-
-    entity: str
-    key: str
-    rule: str
-    installation_id: int | None
-    repository_id: int | None
-
-    @property
-    def sentence(self) -> str:
-        """The rule in words for people."""
-        return _BY_NAME[self.rule].sentence
 
 
 @dataclass(kw_only=True, slots=True)
@@ -118,9 +96,9 @@ def check_written(
     """
     if not keys:
         return Report()
-    given = _key_columns(entity, keys) | _moments(now)
-    [(present, broken)] = _rows(_counting(entity), given)
-    found = _asked(_by_keys(entity), given) if broken else []
+    given = asking.key_columns(entity, keys) | asking.moments(now)
+    [(present, broken)] = asking.rows(asking.counting(entity), given)
+    found = asking.asked(asking.by_keys(entity), given) if broken else []
     checked = Report(checked=len(keys), present=present, found=found)
     checked.opened = _open(found, job_id, now)
     mine = [each for each in known if each.entity == entity]
@@ -136,8 +114,8 @@ def check_repositories(installation_id: int, *, job_id: UUID, now: datetime) -> 
         f"(SELECT * FROM {TABLES['repositories'].name}"  # noqa: S608  (the table's name is ours)
         " WHERE installation_id = %(account)s) AS t"
     )
-    parameters = {"account": installation_id} | _moments(now)
-    found = _asked(_sql("repositories", source), parameters)
+    parameters = {"account": installation_id} | asking.moments(now)
+    found = asking.asked(asking.sql("repositories", source), parameters)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {source}", parameters)  # noqa: S608  (names are ours)
         checked = Report(checked=cursor.fetchone()[0], found=found)
@@ -156,16 +134,16 @@ def check_all(now: datetime, installation_id: int | None = None) -> Report | Non
 def _check_all(now: datetime, installation_id: int | None) -> Report:
     job_id, report = uuid4(), Report()
     for entity in TABLES:
-        for low, high, rows in _windows(entity):
-            found = _asked(
-                _by_window(entity, one_account=installation_id is not None),
-                {"low": low, "high": high, "account": installation_id} | _moments(now),
+        for low, high, rows in asking.windows(entity):
+            found = asking.asked(
+                asking.by_window(entity, one_account=installation_id is not None),
+                {"low": low, "high": high, "account": installation_id} | asking.moments(now),
             )
             opened = _open(found, job_id, now)
             checked = rows if installation_id is None else 0
             report.add(Report(checked=checked, found=found, opened=opened))
         if installation_id is not None:
-            report.checked += _size(entity, installation_id)
+            report.checked += asking.size(entity, installation_id)
         report.resolved += _end_what_is_right(entity, installation_id, now)
     log.info("integrity.checked", correlation_id=str(job_id), **report.as_json())
     return report
@@ -182,130 +160,6 @@ def _alone() -> Iterator[bool]:
         if alone:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
-
-
-# --- asking ---------------------------------------------------------------------------------------
-
-
-def _asked(sql: str, parameters: Mapping[str, Any]) -> list[Broken]:
-    return [
-        Broken(entity=entity, key=key, rule=rule, installation_id=account, repository_id=home)
-        for entity, key, account, home, broken in _rows(sql, parameters)
-        for rule in broken
-    ]
-
-
-def _rows(sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    # psycopg's own cursor: Django's would write each key into the text of the statement.
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(sql, parameters).fetchall()
-
-
-@cache
-def _sql(entity: str, source: str) -> str:
-    """The rows `t` of the source that break a rule, and which ones."""
-    table = TABLES[entity]
-    rules = [rule for rule in RULES if rule.entity == entity]
-    cases = ", ".join(f"CASE WHEN {rule.condition} THEN '{rule.name}' END" for rule in rules)
-    return f"""
-        SELECT '{entity}', {table.key}, {table.account}, {table.home}, t.broken
-        FROM (
-            SELECT t.*, array_remove(ARRAY[{cases}], NULL) AS broken FROM {source}
-            WHERE {_any_of(entity)} LIMIT {MOST}
-        ) AS t {table.joined}
-    """  # noqa: S608  (all names are ours)
-
-
-def _any_of(entity: str) -> str:
-    return " OR ".join(rule.condition for rule in RULES if rule.entity == entity)
-
-
-def _by_keys(entity: str) -> str:
-    return _sql(entity, _looked_up(entity))
-
-
-@cache
-def _counting(entity: str) -> str:
-    """How many rows of the keys are there, and how many break a rule: hardly ever any does."""
-    gone = "t.dropped_at" if entity == "commits" else "t.removed_at"
-    return f"""
-        SELECT count(*) FILTER (WHERE {gone} IS NULL), count(*) FILTER (WHERE {_any_of(entity)})
-        FROM {_looked_up(entity)}
-    """  # noqa: S608  (all names are ours)
-
-
-def _looked_up(entity: str) -> str:
-    """Looked up one by one, so that a batch costs the same whatever the table's size."""
-    name = TABLES[entity].name
-    if entity == "commits":
-        given = "unnest(%(homes)s::bigint[], %(keys)s::text[]) AS w(home, key)"
-        same = "x.repository_id = w.home AND x.sha = w.key"
-    else:
-        given = "unnest(%(keys)s::bigint[]) AS w(key)"
-        same = "x.github_id = w.key"
-    row = f"SELECT * FROM {name} AS x WHERE {same} OFFSET 0"  # noqa: S608  (all names are ours)
-    return f"{given} CROSS JOIN LATERAL ({row}) AS t"
-
-
-def _key_columns(entity: str, keys: Collection[Key]) -> dict[str, Any]:
-    """The keys as arrays; those that need no quotes as one text, which is faster to hand over."""
-    if entity != "commits":
-        return {"keys": _array(keys)}
-    pairs = [key for key in keys if isinstance(key, tuple)]
-    shas = [sha for _, sha in pairs]
-    plain = all(sha.isalnum() for sha in shas)
-    return {"homes": _array(home for home, _ in pairs), "keys": _array(shas) if plain else shas}
-
-
-def _array(values: Iterable[object]) -> str:
-    return f"{{{','.join(map(str, values))}}}"
-
-
-def _by_window(entity: str, *, one_account: bool) -> str:
-    table, repositories = TABLES[entity], TABLES["repositories"].name
-    mine = ""
-    if one_account and entity == "repositories":
-        mine = "AND x.installation_id = %(account)s"
-    elif one_account:
-        homes = f"SELECT id FROM {repositories} WHERE installation_id = %(account)s"  # noqa: S608  (our names)
-        mine = f"AND x.repository_id IN ({homes})"
-    rows = f"SELECT * FROM {table.name} AS x WHERE x.id > %(low)s AND x.id <= %(high)s {mine}"  # noqa: S608  (our names)
-    return _sql(entity, f"({rows}) AS t")
-
-
-def _windows(entity: str) -> Iterator[tuple[int, int, int]]:
-    """Ranges of the primary key, each with how many rows there are in it."""
-    sql = f"""
-        SELECT max(id), count(*) FROM
-            (SELECT id FROM {TABLES[entity].name} WHERE id > %s ORDER BY id LIMIT %s) AS w
-    """  # noqa: S608  (the table's name is ours)
-    low = 0
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [low, WINDOW])
-            high, rows = cursor.fetchone()
-        if high is None:
-            return
-        yield low, high, rows
-        low = high
-
-
-def _size(entity: str, installation_id: int) -> int:
-    table = TABLES[entity]
-    sql = f"""
-        SELECT count(*) FROM {table.name} AS t {table.joined} WHERE {table.account} = %s
-    """  # noqa: S608  (all names are ours)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [installation_id])
-        return int(cursor.fetchone()[0])
-
-
-def _moments(now: datetime) -> dict[str, Any]:
-    return {"oldest": OLDEST, "latest": now + _AHEAD}
-
-
-# --- what is known --------------------------------------------------------------------------------
 
 
 def _open(found: Sequence[Broken], job_id: UUID, now: datetime) -> int:
@@ -392,7 +246,9 @@ def _end_what_is_right(entity: str, installation_id: int | None, now: datetime) 
         return 0
     commits = entity == "commits"
     keys = _commits(issues) if commits else [int(each.item_key) for each in issues]
-    found = _asked(_by_keys(entity), _key_columns(entity, keys) | _moments(now))
+    found = asking.asked(
+        asking.by_keys(entity), asking.key_columns(entity, keys) | asking.moments(now)
+    )
     return _resolve(issues, found, now)
 
 

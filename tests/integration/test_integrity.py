@@ -261,7 +261,7 @@ def test_what_a_run_wrote_is_checked_by_its_keys_alone() -> None:
 def test_the_whole_check_goes_by_windows_and_ends_what_is_right_or_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(integrity, "WINDOW", 3)
+    monkeypatch.setattr(integrity_asking, "WINDOW", 3)
     rows = [broken_issue() for _ in range(8)]
     homes = {row.repository.installation_id for row in rows}
     assert len(homes) == 8
