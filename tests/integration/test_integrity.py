@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from reconciliation import integrity, tasks
+from reconciliation import integrity, integrity_asking, tasks
 from reconciliation.integrity_rules import LOGIN, NAME, RULES, SHA
 from reconciliation.models import IntegrityIssue
 from syncsvc import clock, events
