@@ -129,14 +129,14 @@ def _card(
 ) -> Card:
     row, job = snapshot.installation, snapshot.active_job
     shown = status.of(snapshot, now)
-    badge, tone = _badge(row, shown, job)
+    word, tone = badge(row, shown, job)
     cooling = shown.reason == Reason.COOLDOWN
     idle_poll = POLL_COOLING if cooling else POLL_IDLE
     return Card(
         pk=row.pk,
         login=row.account_login,
         kind=f"{row.get_account_type_display()} · {row.get_mode_display()}",
-        badge=badge,
+        badge=word,
         tone=tone,
         repositories=snapshot.state.repositories,
         last_synced_at=shown.last_synced_at,
@@ -165,7 +165,8 @@ def _rhythm(row: Installation) -> str:
     return f"Synced {pacing.rhythm(row).sentence}."
 
 
-def _badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> tuple[str, str]:
+def badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> tuple[str, str]:
+    """The word that says how the account stands, and its tone."""
     if row.status != Installation.Status.ACTIVE:
         return row.get_status_display(), "warn"
     if job is not None and job.status == SyncJob.Status.QUEUED:
