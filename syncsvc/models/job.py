@@ -167,6 +167,19 @@ class SyncJob(models.Model):
             models.Index(
                 fields=["finished_at"], condition=~Q(follow_up=""), name="job_with_follow_up"
             ),
+            # What success rates and durations count, read from the index alone.
+            models.Index(
+                fields=["finished_at"],
+                include=["installation", "status", "started_at"],
+                condition=Q(finished_at__isnull=False, dry_run=False)
+                & ~Q(mode__in=["recheck", "audit"]),
+                name="job_counted",
+            ),
+            models.Index(
+                fields=["installation", "-finished_at"],
+                condition=Q(finished_at__isnull=False) & ~Q(mode__in=["recheck", "audit"]),
+                name="job_ended_of_account",
+            ),
         ]
 
     def __str__(self) -> str:
