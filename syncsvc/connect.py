@@ -1,12 +1,12 @@
-"""Turns the settings into clients that speak to GitHub, with our database behind them.
+"""Turns settings and credentials into clients that speak to GitHub, with our database behind them.
 
-The only module that reads `GITHUB_*`; credentials leave it only inside clients.
+Which credentials are in force says `syncsvc.credentials`; they leave this module only inside clients.
 """
 
 import hashlib
 import random
 from collections.abc import Callable
-from functools import cache, cached_property, partial
+from functools import cached_property, lru_cache, partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache as shared_cache
 
-from syncsvc import clock, conf, policy
+from syncsvc import clock, conf, credentials, policy
 from syncsvc.github.auth import AppAuth, Auth, InstallationAuth, TokenAuth, load_private_key
 from syncsvc.github.budget import BudgetGuard, BudgetState
 from syncsvc.github.client import AppClient, GitHubClient, RepositorySource
@@ -26,6 +26,8 @@ from syncsvc.github.transport import Transport
 from syncsvc.models import Installation
 from syncsvc.stores import DatabaseBudgetStore, DatabaseEtagStore, DatabaseTokenStore
 
+TRIAL_TIMEOUTS: Final = (4.0, 8.0)
+"""Seconds to connect and to read while somebody waits for a page."""
 _OWN_ID_LIVES: Final = 3600
 """Seconds for which the id of a token's own account is believed. It only changes with the token."""
 
@@ -34,17 +36,24 @@ log = structlog.get_logger(__name__)
 
 def has_app() -> bool:
     """Whether a GitHub App is configured (R2.1)."""
-    return bool(settings.GITHUB_APP_ID or settings.GITHUB_APP_PRIVATE_KEY)
+    return credentials.current().app is not None
 
 
 def has_token() -> bool:
     """Whether a personal access token is configured (R2.1)."""
-    return bool(settings.GITHUB_TOKEN)
+    return credentials.current().token is not None
+
+
+def app_id() -> str:
+    """The id (or client id) of the GitHub App; empty without one."""
+    app = credentials.current().app
+    return app.app_id if app else ""
 
 
 def token_owner() -> str:
     """The account that the token is to mirror; empty when it is the token's own."""
-    return str(settings.GITHUB_OWNER)
+    token = credentials.current().token
+    return token.owner if token else ""
 
 
 class Connection:
@@ -105,7 +114,29 @@ def app_client() -> AppClient:
 def token_client() -> GitHubClient:
     """GitHub as the personal access token sees it."""
     transport = transport_for(_spare_budget(), 1)
-    return GitHubClient(transport, TokenAuth(settings.GITHUB_TOKEN), MemoryEtagStore())
+    return GitHubClient(transport, TokenAuth(_token()), MemoryEtagStore())
+
+
+def trial_app(app_id: str = "", key: str = "") -> AppClient:
+    """The same for people who wait: short time-outs. With id and key, as an App not stored yet."""
+    auth = AppAuth(app_id, load_private_key(key), clock.now) if key else None
+    return AppClient(trial_transport(), auth or _app_auth(*_app_settings()))
+
+
+def trial_token(token: str = "") -> GitHubClient:
+    """The same as a personal access token; without one, as the one that is in force."""
+    return GitHubClient(trial_transport(), TokenAuth(token or _token()), MemoryEtagStore())
+
+
+def trial_transport() -> Transport:
+    """The way to GitHub with short time-outs, for a page that somebody waits for."""
+    return Transport(
+        settings.GITHUB_API_URL,
+        _spare_budget(),
+        clock=clock.now,
+        concurrency=1,
+        timeouts=TRIAL_TIMEOUTS,
+    )
 
 
 def connection_for(installation: Installation, trigger: str) -> Connection:
@@ -121,10 +152,11 @@ def connection_for(installation: Installation, trigger: str) -> Connection:
             app, installation.github_id, DatabaseTokenStore(installation.pk), clock.now
         )
     elif has_token():
-        auth = TokenAuth(settings.GITHUB_TOKEN)
+        auth = TokenAuth(_token())
     else:
         raise ConfigurationError(
-            "This account is reached by a token, and GITHUB_TOKEN is not set. Set it and try again."
+            "This account is reached by a token, and there is none: set GITHUB_TOKEN, or paste one "
+            "on the page Set-up."
         )
     transport = transport_for(budget, tuned.concurrency)
     return Connection(GitHubClient(transport, auth, DatabaseEtagStore(installation.pk)), app)
@@ -174,15 +206,25 @@ def says_access_ended(error: GitHubError) -> bool:
 
 
 def _app_settings() -> tuple[str, str]:
-    for name in ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"):
-        if not getattr(settings, name):
+    app = credentials.current().app or credentials.App(app_id="", key="")
+    if app.trouble:
+        raise ConfigurationError(app.trouble)
+    for name, value in (("GITHUB_APP_ID", app.app_id), ("GITHUB_APP_PRIVATE_KEY", app.key)):
+        if not value:
             raise ConfigurationError(f"{name} is not set: a GitHub App needs its id and its key.")
-    return settings.GITHUB_APP_ID, settings.GITHUB_APP_PRIVATE_KEY
+    return app.app_id, app.key
 
 
-@cache
+def _token() -> str:
+    token = credentials.current().token or credentials.Token(token="")
+    if token.trouble:
+        raise ConfigurationError(token.trouble)
+    return token.token
+
+
+@lru_cache(maxsize=4)
 def _app_auth(app_id: str, key: str) -> AppAuth:
-    # Kept for the life of the process: reading the key costs more than signing with it.
+    # Kept: reading the key costs more than signing with it.
     return AppAuth(app_id, load_private_key(key), clock.now)
 
 

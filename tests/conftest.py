@@ -19,7 +19,7 @@ from django.test import TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
-from syncsvc import conf, connect, jobs, rechecks
+from syncsvc import conf, connect, credentials, jobs, rechecks
 from syncsvc.conf import SyncSettings
 from syncsvc.simulator import Simulator, World
 from syncsvc.webhooks import inbox
@@ -85,6 +85,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for again is read at once, however often."""
     monkeypatch.setattr(rechecks, "PAUSE", timedelta(0))
     shared_cache.clear()  # it remembers when accounts were last looked for
+    credentials.forget()
 
 
 @pytest.fixture(autouse=True)

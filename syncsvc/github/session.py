@@ -21,7 +21,10 @@ class Authorization(AuthBase):
         self._credential = credential
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._credential.value}"
+        if (
+            self._credential.value
+        ):  # nobody in particular may ask too: the code of a new App is enough
+            request.headers["Authorization"] = f"Bearer {self._credential.value}"
         return request
 
 

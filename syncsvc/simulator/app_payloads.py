@@ -8,7 +8,6 @@ from typing import Any
 
 from syncsvc.simulator.payloads import HTML_URL, simple_user
 from syncsvc.simulator.records import (
-    DEFAULT_EVENTS,
     Account,
     App,
     Hook,
@@ -77,11 +76,11 @@ def app(
         "name": app.name,
         "description": "Mirrors repositories",
         "external_url": "https://mirror.example",
-        "html_url": f"{HTML_URL}/apps/{app.slug}",
+        "html_url": f"{app.html_root or HTML_URL}/apps/{app.slug}",
         "created_at": rfc3339(app.created_at),
         "updated_at": rfc3339(app.created_at),
         "permissions": dict(permissions),
-        "events": list(DEFAULT_EVENTS),
+        "events": list(app.events),
         "installations_count": installations,
     }
 

@@ -63,6 +63,15 @@ class InstallationToken:
     repository_ids: frozenset[int] | None = None
 
 
+@dataclass(frozen=True)
+class ManifestCode:
+    """A manifest that waits for its code to be exchanged, until then in epoch seconds."""
+
+    manifest: dict[str, Any]
+    owner_id: int
+    until: float
+
+
 class Keys:
     """Issues tokens and says whom a request's token belongs to."""
 
@@ -73,6 +82,8 @@ class Keys:
         private = serialization.load_pem_private_key(private_key_pem.encode(), password=None)
         if not isinstance(private, rsa.RSAPrivateKey):
             raise ValueError("The App's private key must be an RSA key.")  # noqa: TRY004  (a wrong value)
+        self.private_key_pem = private_key_pem
+        self.codes: dict[str, ManifestCode] = {}
         self._public = private.public_key()
         self._world = world
         self._random = Random(f"tokens {world.seed}")
@@ -83,6 +94,14 @@ class Keys:
         self.long_tokens = long_tokens
         self._installation_tokens: dict[str, InstallationToken] = {}
         self._personal: dict[str, int] = {}
+
+    def letters(self, start: str, count: int) -> str:
+        """A code or a secret that nobody guesses."""
+        return start + _letters(self._fresh, count)
+
+    def keep_code(self, code: str, manifest: dict[str, Any], owner_id: int, until: float) -> None:
+        """The manifest can be had for this code, once."""
+        self.codes[code] = ManifestCode(manifest, owner_id, until)
 
     def personal_token(self, user: Account) -> str:
         """The user's personal access token; the same each time."""

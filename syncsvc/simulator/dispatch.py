@@ -19,7 +19,7 @@ from syncsvc.simulator.http import Outcome, http_date
 from syncsvc.simulator.limits import Limits
 from syncsvc.simulator.log import LOGGED_HEADERS, Exchange, RequestLog
 from syncsvc.simulator.messages import Answer, Refusal, Request, not_found
-from syncsvc.simulator.routes import ALL
+from syncsvc.simulator.routes import ALL, manifests
 from syncsvc.simulator.routing import Context, find
 from syncsvc.simulator.world import World
 
@@ -117,9 +117,9 @@ class Dispatcher:
     def _without_prefix(self, request: Request) -> Request:
         """Under a prefix (`/api/v3`, as on GitHub Enterprise Server) nothing else exists.
 
-        But for GraphQL, which is beside it: `/api/graphql`.
+        But for GraphQL, which is beside it (`/api/graphql`), and for pages.
         """
-        if not self.prefix:
+        if not self.prefix or manifests.IS_PAGE.fullmatch(request.path):
             return request
         if request.path == self.prefix.removesuffix("/v3") + "/graphql":
             return Request(request.method, "/graphql", "", request.headers, request.body)

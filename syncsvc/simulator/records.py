@@ -160,6 +160,11 @@ class App:
     client_id: str
     owner_id: int
     created_at: int
+    html_root: str = ""
+    """Where its pages are; empty: at GitHub's own address."""
+    setup_url: str = ""
+    """Where people are led after they installed it."""
+    events: tuple[str, ...] = DEFAULT_EVENTS
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ NO_SECRET: Final = Refused(
     status=401,
     reason="no_secret",
     sentence="No delivery can be verified: set GITHUB_WEBHOOK_SECRET to the secret that the webhook "
-    "has at GitHub, and restart.",
+    "has at GitHub, and restart; or paste it on the page Set-up.",
 )
 UNSIGNED: Final = Refused(
     status=401,

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from syncsvc import credentials
 from syncsvc.webhooks import inbox
 from syncsvc.webhooks.arrival import (
     LARGEST,
@@ -151,7 +151,12 @@ def _judged(environ: Mapping[str, Any], headers: Mapping[str, str]) -> Arrival |
     length = _length(environ)
     if isinstance(length, Refused):
         return length
-    secrets: list[str] = settings.GITHUB_WEBHOOK_SECRET
+    try:
+        secrets = credentials.webhook_secrets()
+    except Exception as error:  # noqa: BLE001  (whatever keeps us from knowing, GitHub is told to come back)
+        log.warning("webhook.no_secrets_read", error=type(error).__name__)
+        _in_time(environ, lambda source: _discard(source, length))
+        return UNAVAILABLE
     refused = refusal_before_body(headers, length, secrets)
     if refused is not None:
         _in_time(environ, lambda source: _discard(source, length))

@@ -138,7 +138,7 @@ def _is_readable(hook: Hook) -> bool:
 
 
 def _app_id() -> int:
-    given = str(settings.GITHUB_APP_ID)
+    given = connect.app_id()
     return int(given) if given.isdecimal() else 0  # a client id may stand in for the number
 
 

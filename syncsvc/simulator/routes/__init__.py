@@ -8,6 +8,7 @@ from syncsvc.simulator.routes import (
     graphql,
     hooks,
     issues,
+    manifests,
     meta,
     pulls,
     repositories,
@@ -17,6 +18,7 @@ from syncsvc.simulator.routing import Route
 
 TABLES = (
     apps.routes,
+    manifests.routes,
     graphql.routes,
     hooks.routes,
     repository_hooks.routes,
