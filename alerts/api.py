@@ -17,6 +17,7 @@ from alerts.values import Kind
 from syncsvc.api.content_filters import after, before
 from syncsvc.api.filters import IdFilter, TrueOrFalseFilter
 from syncsvc.api.problems import Conflict
+from syncsvc.api.schema import refuses
 from syncsvc.api.serializers import ObjectField
 from syncsvc.api.views import ReadOnlyView
 
@@ -94,7 +95,10 @@ class IncidentView(ReadOnlyView):
         """What this user may see."""
         return selectors.incidents(self.request.user)
 
-    @extend_schema(request=None, responses={200: IncidentSerializer})
+    @extend_schema(
+        summary="Acknowledge an incident", request=None, responses={200: IncidentSerializer}
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="acknowledge", filter_backends=[])
     def acknowledge(self, request: Request, **_: Any) -> Response:
         """Says that somebody has taken it on; saying so again changes nothing. 409 once it has ended.

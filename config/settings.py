@@ -254,6 +254,8 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
     "UPDATE_LAST_LOGIN": True,
+    # Who changes a password wants whoever knew it out: no token of before is taken any more.
+    "CHECK_REVOKE_TOKEN": True,
     # Its own key, and long enough however short SECRET_KEY was chosen.
     "SIGNING_KEY": hashlib.sha256(f"jwt {SECRET_KEY}".encode()).hexdigest(),
 }

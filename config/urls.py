@@ -3,8 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from syncsvc import attempts
+
 urlpatterns = [
     path("admin/", include("alerts.urls_pages")),
+    # Before the admin's own: the same page, behind the count of failed attempts.
+    path("admin/login/", attempts.guarded(admin.site.login)),
     path("admin/", admin.site.urls),
     path("api/", include("syncsvc.api.urls")),
     path("api/v1/", include("reconciliation.urls")),

@@ -27,7 +27,7 @@ from reconciliation.serializers import (
 )
 from syncsvc import clock
 from syncsvc.api.problems import Conflict
-from syncsvc.api.schema import ProblemSchema
+from syncsvc.api.schema import ProblemSchema, refuses
 from syncsvc.api.strict import ReasonSerializer
 from syncsvc.api.views import ReadOnlyView
 from syncsvc.selectors import installations
@@ -69,7 +69,10 @@ class DiscrepancyView(DecidingView):
         """What this user may see."""
         return selectors.discrepancies(self.request.user)
 
-    @extend_schema(request=None, responses={202: DiscrepancySerializer})
+    @extend_schema(
+        summary="Repair a discrepancy", request=None, responses={202: DiscrepancySerializer}
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="repair", filter_backends=[])
     def repair(self, request: Request, **_: Any) -> Response:
         """Has GitHub asked again about the item, and the mirror put right by its answer: 202 a run will
@@ -77,7 +80,10 @@ class DiscrepancyView(DecidingView):
         self.decide(request, decisions.repair)
         return Response(self.get_serializer(self.get_object()).data, status=202)
 
-    @extend_schema(request=ReasonSerializer, responses=DiscrepancySerializer)
+    @extend_schema(
+        summary="Dismiss a discrepancy", request=ReasonSerializer, responses=DiscrepancySerializer
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="dismiss", filter_backends=[])
     def dismiss(self, request: Request, **_: Any) -> Response:
         """Ends it without a repair, for a reason; it stays counted. 409 when it has ended. Needs the role
@@ -104,7 +110,12 @@ class ReviewView(DecidingView):
         """A single review brings its repositories along."""
         return ReviewSerializer if self.action == "list" else ReviewDetailSerializer
 
-    @extend_schema(request=ApprovalSerializer, responses={202: ReviewDetailSerializer})
+    @extend_schema(
+        summary="Approve a held disappearance",
+        request=ApprovalSerializer,
+        responses={202: ReviewDetailSerializer},
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="approve", filter_backends=[])
     def approve(self, request: Request, **_: Any) -> Response:
         """Lets the repositories go: 202 a run will carry it out, 409 somebody has decided before. Needs
@@ -114,7 +125,12 @@ class ReviewView(DecidingView):
         self.decide(request, decisions.approve, asked.validated_data.get("vanished"))
         return Response(self.get_serializer(self.get_object()).data, status=202)
 
-    @extend_schema(request=ReasonSerializer, responses=ReviewDetailSerializer)
+    @extend_schema(
+        summary="Reject a held disappearance",
+        request=ReasonSerializer,
+        responses=ReviewDetailSerializer,
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="reject", filter_backends=[])
     def reject(self, request: Request, **_: Any) -> Response:
         """Keeps the repositories, for a reason: 409 when somebody has decided before. Needs the role
@@ -141,8 +157,13 @@ class AccuracyView(APIView):
     """How right the mirror was."""
 
     schema = ProblemSchema()
+    names_a_row = True
 
-    @extend_schema(parameters=[AccuracyQuery], responses=AccuracySerializer)
+    @extend_schema(
+        summary="Read the accuracy of a window",
+        parameters=[AccuracyQuery],
+        responses=AccuracySerializer,
+    )
     def get(self, request: Request) -> Response:
         """Accuracy, error budget and times over the last 24 hours or 7 days: of one installation, or of all
         that you may see together. Null is "not known", never 100 %."""

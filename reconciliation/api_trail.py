@@ -290,7 +290,11 @@ class AuditLogView(ReadOnlyView):
         """A single entry brings records and errors along."""
         return AuditEntryDetailSerializer if self.action == "retrieve" else AuditEntrySerializer
 
-    @extend_schema(responses=AuditRecordSerializer(many=True), filters=False)
+    @extend_schema(
+        summary="List the records of an audit entry",
+        responses=AuditRecordSerializer(many=True),
+        filters=False,
+    )
     @action(
         detail=True,
         methods=["get"],
@@ -302,7 +306,11 @@ class AuditLogView(ReadOnlyView):
         """What one run did, record by record."""
         return self._paged(selectors_trail.records(self.get_object()), AuditRecordSerializer)
 
-    @extend_schema(responses=AuditErrorSerializer(many=True), filters=False)
+    @extend_schema(
+        summary="List the errors of an audit entry",
+        responses=AuditErrorSerializer(many=True),
+        filters=False,
+    )
     @action(
         detail=True,
         methods=["get"],
@@ -326,8 +334,9 @@ class PerformanceView(GenericAPIView[Any]):
     serializer_class = PerformanceSerializer
     filter_backends = ()
     pagination_class = None
+    names_a_row = True
 
-    @extend_schema(parameters=[PerformanceQuerySerializer])
+    @extend_schema(summary="Read how long runs take", parameters=[PerformanceQuerySerializer])
     def get(self, request: Request, **_: Any) -> Response:
         """Mean, peak and p95 of the seconds, error rates, throughput and requests."""
         asked = PerformanceQuerySerializer(data=request.query_params.dict())

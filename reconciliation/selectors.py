@@ -4,12 +4,19 @@ Tenancy is that of `syncsvc.selectors`: another tenant's row is not forbidden bu
 admins and staff repair, dismiss, approve and reject; members and support look on.
 """
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from reconciliation.accuracy import Tally
 from reconciliation.discrepancies import SINCE_THEN
-from reconciliation.models import Discrepancy, Review, RunFigure
+from reconciliation.models import (
+    Discrepancy,
+    IntegrityIssue,
+    Review,
+    RunFigure,
+    SampleAudit,
+    SampledItem,
+)
 from syncsvc.models import Membership
 from syncsvc.selectors import OPERATING, Viewer, member_of, sees_everything
 
@@ -48,6 +55,28 @@ def run_figures(user: Viewer) -> QuerySet[RunFigure]:
         .only(*own, "job__counts", "job__phases_seconds")
         .annotate(repaired=Coalesce(Subquery(repaired), 0))
     )
+    if sees_everything(user):
+        return rows
+    return rows.filter(installation__in=member_of(user))
+
+
+def sample_audits(user: Viewer) -> QuerySet[SampleAudit]:
+    """The independent audits that `user` may see."""
+    rows = SampleAudit.objects.all()
+    if sees_everything(user):
+        return rows
+    return rows.filter(installation__in=member_of(user))
+
+
+def sampled(audit: SampleAudit) -> QuerySet[SampledItem]:
+    """What one audit drew, what was wrong first."""
+    wrong = Q(result=SampledItem.Result.WRONG)
+    return audit.items.order_by(Case(When(wrong, then=0), default=1), "pk")
+
+
+def integrity_issues(user: Viewer) -> QuerySet[IntegrityIssue]:
+    """The rows that break a rule, as far as `user` may see them."""
+    rows = IntegrityIssue.objects.all()
     if sees_everything(user):
         return rows
     return rows.filter(installation__in=member_of(user))

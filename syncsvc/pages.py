@@ -18,12 +18,14 @@ from django.core.paginator import Paginator
 from django.db.models import F, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_filters import FilterSet
 from django_htmx.http import HttpResponseClientRedirect
 
 from syncsvc import (
+    attempts,
     blocks,
     cards,
     circuit,
@@ -85,6 +87,7 @@ def narrow(
     return rows.none(), narrowed.errors
 
 
+@method_decorator(attempts.guarded, name="dispatch")
 class LogIn(LoginView):
     """The way in."""
 

@@ -15,6 +15,7 @@ from syncsvc import dead_letter_decisions, selectors_dead_letters
 from syncsvc.api.content_filters import after, before
 from syncsvc.api.filters import IdFilter
 from syncsvc.api.problems import Conflict
+from syncsvc.api.schema import refuses
 from syncsvc.api.serializers import ObjectField, SyncAnswerSerializer
 from syncsvc.api.strict import ReasonSerializer
 from syncsvc.api.views import ReadOnlyView, decided
@@ -102,10 +103,12 @@ class DeadLetterView(ReadOnlyView):
         return DeadLetterSerializer if self.action == "list" else DeadLetterDetailSerializer
 
     @extend_schema(
+        summary="Requeue a dead letter",
         request=None,
         responses={200: DeadLetterDetailSerializer}
         | dict.fromkeys((423, 429), SyncAnswerSerializer),
     )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="requeue", filter_backends=[])
     def requeue(self, request: Request, **_: Any) -> Response:
         """Has it done again: 200 a new job or the delivery takes it up, 409 it is not open any more or
@@ -120,7 +123,12 @@ class DeadLetterView(ReadOnlyView):
             raise Conflict(str(refused)) from None
         return Response(self.get_serializer(self.get_object()).data)
 
-    @extend_schema(request=ReasonSerializer, responses=DeadLetterDetailSerializer)
+    @extend_schema(
+        summary="Discard a dead letter",
+        request=ReasonSerializer,
+        responses=DeadLetterDetailSerializer,
+    )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="discard", filter_backends=[])
     def discard(self, request: Request, **_: Any) -> Response:
         """Lets it go, for a reason: 409 when it is not open any more. Needs the role operator or admin."""

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from syncsvc import clock, pacing, status
+from syncsvc.api.strict import StrictSerializer
 from syncsvc.breaker import State
 from syncsvc.models import Installation, Repository, SyncJob
 
@@ -232,7 +233,7 @@ class RepositorySerializer(serializers.ModelSerializer[Repository]):
         read_only_fields = fields
 
 
-class SyncRequestSerializer(serializers.Serializer[Any]):
+class SyncRequestSerializer(StrictSerializer):
     """What to sync: everything unless said otherwise; `repository` syncs that one alone."""
 
     mode = serializers.ChoiceField(choices=["full", "incremental", "reconcile"], required=False)
@@ -256,11 +257,7 @@ class SyncRequestSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuses what would be ignored."""
-        unknown = set(self.initial_data) - set(self.fields)
-        if unknown:
-            names = ", ".join(self.fields)
-            sentence = f"There is no such field. There are: {names}."
-            raise serializers.ValidationError({name: [sentence] for name in sorted(unknown)})
+        attrs = super().validate(attrs)
         if "repository" in attrs and "mode" in attrs:
             raise serializers.ValidationError(
                 {"mode": ["One repository is always read whole: leave mode out."]}

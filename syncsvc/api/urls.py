@@ -1,10 +1,10 @@
 """The addresses of the API, its schema and its documentation."""
 
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from syncsvc.api import contents, dead_letters, views, webhooks
+from syncsvc.api import contents, dead_letters, system, tokens, views, webhooks
 
 router = SimpleRouter(use_regex_path=False)
 router.register("installations", views.InstallationView, basename="installation")
@@ -21,8 +21,9 @@ router.register("dead-letters", dead_letters.DeadLetterView, basename="dead-lett
 router.register("hooks", webhooks.HookView, basename="hook")
 
 v1: list[URLPattern | URLResolver] = [
-    path("auth/token/", views.TokenView.as_view(), name="token"),
-    path("auth/token/refresh/", views.RefreshView.as_view(), name="token-refresh"),
+    path("auth/token/", tokens.TokenView.as_view(), name="token"),
+    path("auth/token/refresh/", tokens.RefreshView.as_view(), name="token-refresh"),
+    path("system/", system.SystemView.as_view(), name="system"),
     path(
         "installations/<int:pk>/webhooks/",
         webhooks.HookHealthView.as_view(),
@@ -35,5 +36,5 @@ app_name = "api"
 urlpatterns = [
     path("v1/", include(v1)),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
 ]

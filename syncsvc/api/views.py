@@ -4,7 +4,6 @@ a sync is asked for at `SyncService`, a cancel at `jobs`."""
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from django.contrib.auth.signals import user_logged_in
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 from drf_spectacular.utils import extend_schema
@@ -14,13 +13,12 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from syncsvc import circuit, clock, jobs, selectors, state, status
 from syncsvc.api import serializers
 from syncsvc.api.filters import JobFilters, Orderings, RepositoryFilters, StrictFilters
 from syncsvc.api.problems import Conflict
-from syncsvc.api.schema import ProblemSchema
+from syncsvc.api.schema import ProblemSchema, refuses
 from syncsvc.models import Installation, Repository, SyncJob
 from syncsvc.policy import Action, Decision, Reason
 from syncsvc.service import SyncService
@@ -50,7 +48,11 @@ class InstallationView(ReadOnlyView):
         """What this user may see."""
         return selectors.installations(self.request.user)
 
-    @extend_schema(responses=serializers.StatusSerializer, filters=False)
+    @extend_schema(
+        summary="Read the state of an installation's sync",
+        responses=serializers.StatusSerializer,
+        filters=False,
+    )
     @action(detail=True, methods=["get"], url_path="status", filter_backends=[])
     def status(self, _request: Request, **_: Any) -> Response:
         """Whether it is syncing, may be synced, and how far it is (R3.5)."""
@@ -59,6 +61,7 @@ class InstallationView(ReadOnlyView):
         return Response(serializers.StatusSerializer(shown).data)
 
     @extend_schema(
+        summary="Ask for a sync",
         request=serializers.SyncRequestSerializer,
         responses=dict.fromkeys((202, 409, 423, 429), serializers.SyncAnswerSerializer),
     )
@@ -74,7 +77,12 @@ class InstallationView(ReadOnlyView):
         decision = SyncService.request(row.pk, SyncJob.Trigger.MANUAL, user=request.user, **wishes)
         return decided(decision)
 
-    @extend_schema(request=None, responses=serializers.StatusSerializer, filters=False)
+    @extend_schema(
+        summary="Close the breaker of an installation",
+        request=None,
+        responses=serializers.StatusSerializer,
+        filters=False,
+    )
     @action(detail=True, methods=["post"], url_path="breaker/reset", filter_backends=[])
     def reset_breaker(self, request: Request, **_: Any) -> Response:
         """Closes the breaker, so that the next sync may start at once; a closed one stays as it is.
@@ -124,8 +132,11 @@ class JobView(ReadOnlyView):
         return serializers.JobDetailSerializer
 
     @extend_schema(
-        request=None, responses=dict.fromkeys((200, 202), serializers.JobDetailSerializer)
+        summary="Cancel a job",
+        request=None,
+        responses=dict.fromkeys((200, 202), serializers.JobDetailSerializer),
     )
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="cancel", filter_backends=[])
     def cancel(self, request: Request, **_: Any) -> Response:
         """Stops the job: 200 it has stopped, 202 it will at its next safe point (R3.7)."""
@@ -166,28 +177,3 @@ class RepositoryView(ReadOnlyView):
             created_order=Coalesce("github_created_at", Value(NEVER)),
             updated_order=Coalesce("github_updated_at", Value(NEVER)),
         )
-
-
-class TokenView(TokenObtainPairView):
-    """Username and password against a pair of tokens: access for 30 minutes, refresh for a day."""
-
-    schema = ProblemSchema()
-    checked: Any = None
-
-    def get_serializer(self, *args: Any, **options: Any) -> Any:
-        """What checks the password; it knows the user afterwards."""
-        self.checked = super().get_serializer(*args, **options)
-        return self.checked
-
-    def post(self, request: Request, *args: Any, **options: Any) -> Response:
-        """Hands out the tokens, and says so as a login in a browser says it."""
-        response = super().post(request, *args, **options)
-        user = self.checked.user
-        user_logged_in.send(sender=type(user), request=request, user=user)
-        return response
-
-
-class RefreshView(TokenRefreshView):
-    """A refresh token against a new access token."""
-
-    schema = ProblemSchema()

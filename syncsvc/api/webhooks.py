@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from syncsvc import clock, conf, hook_health, selectors, selectors_webhooks
 from syncsvc.api.problems import Conflict
-from syncsvc.api.schema import ProblemSchema
+from syncsvc.api.schema import ProblemSchema, refuses
 from syncsvc.api.serializers import ObjectField, ObjectsField
 from syncsvc.api.views import ReadOnlyView
 from syncsvc.api.webhook_filters import DeliveryFilters, GapFilters, MissedDeliveryFilters
@@ -245,7 +245,8 @@ class DeliveryView(ReadOnlyView):
         """A single delivery brings its payload along."""
         return DeliveryDetailSerializer if self.action == "retrieve" else DeliverySerializer
 
-    @extend_schema(request=None, responses={202: DeliverySerializer})
+    @extend_schema(summary="Replay a delivery", request=None, responses={202: DeliverySerializer})
+    @refuses(409)
     @action(detail=True, methods=["post"], url_path="replay", filter_backends=[])
     def replay(self, request: Request, **_: Any) -> Response:
         """Has it processed once more: 202 it waits for a worker, 409 it waits already or its payload
@@ -314,11 +315,13 @@ class HookHealthView(GenericAPIView[Any]):
     queryset = Installation.objects.none()
     serializer_class = HookHealthSerializer
     filter_backends = ()
+    pagination_class = None
 
     def get_queryset(self) -> QuerySet[Installation]:
         """What this user may see."""
         return selectors.installations(self.request.user)
 
+    @extend_schema(summary="Read how an installation's webhooks do")
     def get(self, _request: Request, **_: Any) -> Response:
         """Deliveries, gaps and how far GitHub's log was read."""
         health = hook_health.read(self.get_object(), clock.now())

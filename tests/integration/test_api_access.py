@@ -201,7 +201,12 @@ def test_the_schema_is_valid_openapi_3_1_and_comes_without_a_warning() -> None:
         assert {f"/api/v1/{name}/", f"/api/v1/{name}/{{id}}/"} <= set(schema["paths"])
     for operations in schema["paths"].values():
         for operation in operations.values():
-            assert PROBLEM in operation["responses"]["default"]["content"]
+            refusals = {code for code in operation["responses"] if code >= "400"}
+            assert {"401", "406", "429", "503"} <= refusals
+            for code in ("401", "406", "429", "503"):
+                assert PROBLEM in operation["responses"][code]["content"]
+            assert operation["summary"]
+            assert operation["description"]
 
 
 @pytest.mark.spec("R19.1")
