@@ -16,7 +16,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
-from config import admin_look, demo, embedded, logs
+from config import admin_look, demo, embedded, logs, security_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -81,8 +81,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "syncsvc.health.probes",
-    "syncsvc.error_pages.refuses_nul",
+    "config.security_headers.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
+    "syncsvc.error_pages.refuses_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -172,6 +173,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = security_headers.POLICY
 
 # --- Celery -----------------------------------------------------------------------------------
 # The database is the truth and the broker only a bell: a message that is lost is rung again by the
