@@ -56,9 +56,11 @@ bench: dev
 chaos: dev
 	@exec $(PY) -m tests.chaos $(ARGS)
 
+# What a failure looked like, and how it came about, is in var/e2e afterwards.
 e2e: dev
 	@$(call install,e2e)
-	@$(APART) exec $(PY) -m pytest tests/browser $(ARGS)
+	@$(APART) exec $(PY) -m pytest tests/browser --output var/e2e --tracing retain-on-failure \
+		--screenshot only-on-failure $(ARGS)
 
 contract-data: venv
 	@exec $(PY) tests/contract_data.py $(ARGS)

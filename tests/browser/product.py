@@ -1,0 +1,153 @@
+"""The product as `make run` serves it, a simulated GitHub beside it, and hands on the database of both.
+
+The simulator lives in the tests' own process: a test changes GitHub by calling a method. The
+database is the served one: a test compares what a page says with what is stored.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.test import override_settings
+
+from config import embedded
+from syncsvc.models import Installation, Membership, SyncJob
+from syncsvc.simulator import Simulator, World
+from syncsvc.simulator.generate import AccountPlan
+from tests.acceptance.served import Served, free_port, until
+from tests.factories import PASSWORD, MembershipFactory, UserFactory
+
+SECRET: Final = "browser-webhook-secret"
+BUSY, QUIET, OTHER = "octo-simulated", "quiet-works", "lone-user"
+PLANS: Final = (
+    AccountPlan(login=BUSY, repositories=24),
+    AccountPlan(login=QUIET, repositories=12),
+    AccountPlan(login=OTHER, type="User", repositories=3),
+)
+CALM: Final = {
+    # Nothing happens but what a test does.
+    "SYNC_INTERVAL_MINUTES": "600",
+    "SYNC_INTERVAL_LEAST_MINUTES": "600",
+    "SYNC_MANUAL_COOLDOWN_SECONDS": "0",
+    "SYNC_AUDIT_INTERVAL_MINUTES": "600",
+    "API_THROTTLE_ANON": "6000/min",
+}
+
+
+@dataclass(kw_only=True)
+class Product:
+    """What runs, and who may log in."""
+
+    url: str
+    simulator: Simulator
+    admin: User
+    operator: User
+    """Of the busy account alone."""
+    member: User
+    """Of the busy account alone; may look, not act."""
+
+    @property
+    def world(self) -> World:
+        """The simulated GitHub, to be changed."""
+        return self.simulator.world
+
+    def installation(self, login: str = BUSY) -> Installation:
+        """An account as it is stored now."""
+        return Installation.objects.get(account_login=login)
+
+    def cookie(self, user: User) -> dict[str, Any]:
+        """What a browser holds in which `user` has logged in."""
+        session = SessionStore()
+        session["_auth_user_id"] = str(user.pk)
+        session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+        session["_auth_user_hash"] = user.get_session_auth_hash()
+        session.set_expiry(timedelta(hours=1))
+        session.save()
+        return {
+            "name": settings.SESSION_COOKIE_NAME,
+            "value": session.session_key,
+            "url": self.url,
+            "httpOnly": True,
+            "sameSite": "Lax",
+        }
+
+    def settled(self, login: str = BUSY, seconds: float = 40) -> SyncJob:
+        """The newest run of an account, once none is under way."""
+        runs = SyncJob.objects.filter(installation__account_login=login)
+        until(
+            lambda: runs.exists() and not runs.filter(status__in=SyncJob.ACTIVE).exists(),
+            seconds,
+            lambda: f"a run of {login} does not end: {list(runs.values())}",
+        )
+        return runs.latest("created_at")
+
+
+@contextmanager
+def product(var: Path) -> Iterator[Product]:
+    """Everything up, mirrored once and ready to be looked at; everything put away afterwards."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    world = World.generate(
+        seed=7,
+        accounts=PLANS,
+        issues_per_repository=3,
+        pull_requests_per_repository=2,
+        commits_per_repository=4,
+    )
+    with Simulator(world, webhook_secret=SECRET, webhook_url=f"{url}/webhooks/github/") as github:
+        served = Served(
+            var,
+            port,
+            GITHUB_API_URL=github.url,
+            GITHUB_APP_ID=str(github.app_id),
+            GITHUB_APP_PRIVATE_KEY=github.private_key_pem,
+            GITHUB_WEBHOOK_SECRET=SECRET,
+            ADMIN_USERNAME="admin",
+            ADMIN_PASSWORD=PASSWORD,
+            **CALM,
+        )
+        try:
+            served.await_ready()
+            _use_its_database(var)
+            yield _people(url, github)
+        finally:
+            connection.close()
+            served.ctrl_c()
+
+
+def _use_its_database(var: Path) -> None:
+    """From here on the tests' own queries go to the database that is served."""
+    connection.close()
+    os.environ["SYNC_VAR_DIR"] = str(var)
+    described = embedded.database_config()
+    connection.settings_dict.update({k: v for k, v in described.items() if k != "ENGINE"})
+
+
+def _people(url: str, github: Simulator) -> Product:
+    # The server knows Django's hashers, not the quick one of other tests.
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.PBKDF2PasswordHasher"]):
+        operator = UserFactory.create(username="olga-operator")
+        member = UserFactory.create(username="mia-member")
+    found = Product(
+        url=url,
+        simulator=github,
+        admin=User.objects.get(username="admin"),
+        operator=operator,
+        member=member,
+    )
+    until(lambda: Installation.objects.count() == len(PLANS), 30, lambda: "accounts are not found")
+    for plan in PLANS:
+        found.settled(plan.login)
+    MembershipFactory.create(
+        user=operator, installation=found.installation(), role=Membership.Role.OPERATOR
+    )
+    MembershipFactory.create(user=member, installation=found.installation())
+    return found
