@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
@@ -31,21 +30,18 @@ from syncsvc import (
     circuit,
     clock,
     hook_health,
-    jobs,
     selectors,
-    selectors_dead_letters,
     status,
     watchman,
 )
 from syncsvc.api.filters import RepositoryFilters
-from syncsvc.models import DeadLetter, Installation, Repository, SyncJob
+from syncsvc.models import Installation, Repository, SyncJob
 from syncsvc.policy import Action
 from syncsvc.service import SyncService
 
 CARDS_PER_PAGE = 24
 ROWS_PER_PAGE = 50
 RUNS_SHOWN = 5
-PHASES = ("fetch", "compare", "update", "verify", "total")
 ORDERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "name": ("Name", ()),
     "stars": ("Most stars", ("-stars",)),
@@ -219,61 +215,3 @@ def _runs(request: HttpRequest, installation_id: int) -> QuerySet[SyncJob]:
     went_well = Q(mode__in=SyncJob.UNASKED, status=SyncJob.Status.SUCCEEDED)
     runs = selectors.jobs(request.user).filter(installation=installation_id)
     return runs.exclude(went_well)[:RUNS_SHOWN]
-
-
-@members_only
-@require_safe
-def job(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One run: how far it is, or what it came to."""
-    row = get_object_or_404(selectors.jobs(request.user).defer(None), pk=pk)
-    now = clock.now()
-    end = row.finished_at or now
-    is_part = request.htmx  # type: ignore[attr-defined]  # the middleware's
-    template = "syncsvc/_job.html" if is_part else "syncsvc/job.html"
-    return render(
-        request,
-        template,
-        {
-            "job": row,
-            "progress": status.progress(row, now) if row.is_active else None,
-            "refresh": row.is_active,
-            "phases": _in_order(row.phases_seconds, PHASES),
-            "requests": _in_order(row.api, ("requests", "not_modified", "graphql_points")),
-            "totals": cards.totals(row.counts.values()),
-            "untold": max(0, cards.errors(row.counts) - len(row.failures)),
-            "entities": cards.by_entity(row.counts),
-            "seconds": (end - row.started_at).total_seconds() if row.started_at else None,
-            "may_cancel": row.is_active and selectors.may_cancel(request.user, row),
-            "letter": _open_letter(request, row),
-        },
-    )
-
-
-def _open_letter(request: HttpRequest, row: SyncJob) -> DeadLetter | None:
-    """Where somebody has to decide about a run that was given up, until somebody did."""
-    if row.status != SyncJob.Status.DEAD:
-        return None
-    letters = selectors_dead_letters.listed(request.user)
-    return letters.filter(job=row, status=DeadLetter.Status.OPEN).first()
-
-
-def _in_order(values: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """The numbers in the order of `names` (the database keeps none), then whatever else there is."""
-    return sorted(values.items(), key=lambda it: names.index(it[0]) if it[0] in names else 99)
-
-
-@members_only
-@require_POST
-def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Stops a run, and says whether it has stopped or will."""
-    row = get_object_or_404(selectors.jobs(request.user), pk=pk)
-    if not selectors.may_cancel(request.user, row):
-        raise PermissionDenied
-    row = jobs.cancel(row, user=request.user)
-    if row.status == SyncJob.Status.CANCELLED:
-        messages.success(request, "The run is cancelled; what it had read is kept.")
-    elif row.is_active:
-        messages.success(request, "The run stops at its next safe point; what it has read is kept.")
-    else:
-        messages.warning(request, "The run had ended already: there was nothing left to cancel.")
-    return redirect("job", pk=row.pk)

@@ -8,6 +8,7 @@ from syncsvc import (
     pages_contents,
     pages_dead_letters,
     pages_repository,
+    pages_run,
     pages_system,
     pages_webhooks,
 )
@@ -21,8 +22,8 @@ urlpatterns = [
     path("installations/<int:pk>/card/", pages.card, name="card"),
     path("installations/<int:pk>/sync/", pages.sync, name="sync"),
     path("installations/<int:pk>/try-now/", pages.try_now, name="try_now"),
-    path("jobs/<uuid:pk>/", pages.job, name="job"),
-    path("jobs/<uuid:pk>/cancel/", pages.cancel, name="cancel"),
+    path("jobs/<uuid:pk>/", pages_run.job, name="job"),
+    path("jobs/<uuid:pk>/cancel/", pages_run.cancel, name="cancel"),
     path("repositories/<int:pk>/", pages_repository.repository, name="repository"),
     path("issues/", pages_contents.issues, name="issues"),
     path("issues/<int:pk>/", pages_contents.issue, name="issue"),

@@ -99,7 +99,7 @@ def test_the_page_of_a_run_says_what_it_came_to(mine: Installation) -> None:
         "4 created 3 updated 12 unchanged 0 deleted 3 errors",
         "Issues 31 30 7 2",
         "The first 1; 2 more are counted above.",
-        "Fetch 1.82 s Total 2.41 s",
+        "Fetch 1.82 s 75.5 % Rest 0.59 s 24.5 % Total 2.41 s",
         "Requests 13 Not modified 11 GraphQL points 0",
         "99.99 %",
         "Wrong name 2",
