@@ -11,7 +11,7 @@ from alerts import selectors
 from alerts.models import Incident
 from alerts.values import Kind, Severity
 from syncsvc import blocks, health
-from syncsvc.models import Installation
+from syncsvc.models import Installation, SyncJob
 from syncsvc.selectors import Viewer
 
 #: The classes of a note on the page; the word beside it says the same.
@@ -20,11 +20,14 @@ TONES: Final = {Severity.CRITICAL: "bad", Severity.HIGH: "warning", Severity.WAR
 #: A held disappearance by its review, what was given up by its dead letters.
 SHOWN_ELSEWHERE: Final = (Kind.MASS_DISAPPEARANCE, Kind.DEAD_LETTERS)
 
+MOST_OF_A_RUN: Final = 20
+
 
 def register() -> None:
     """Puts incidents where people and machines look."""
     health.register("incidents", gauges)
     blocks.register("incidents", block, "alerts/_incidents.html", place="top")
+    blocks.register("incidents", of_run, "alerts/_run_incidents.html", on="run", place="top")
 
 
 def gauges() -> Iterator[GaugeMetricFamily]:
@@ -55,6 +58,17 @@ def block(installation: Installation, user: Viewer, _now: datetime) -> dict[str,
         return None
     shown = [{"row": row, "tone": TONES[Severity(row.severity)]} for row in rows]
     return {"incidents": shown, "in_admin": _opens_admin(user)}
+
+
+def of_run(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:
+    """The incidents that this run opened, resolved ones too, the worst first."""
+    rows = selectors.incidents(user).filter(installation=job.installation_id, correlation_id=job.pk)
+    found = sorted(rows[:MOST_OF_A_RUN], key=lambda row: Severity(row.severity).rank, reverse=True)
+    shown = [
+        {"row": row, "tone": "" if row.resolved_at else TONES[Severity(row.severity)]}
+        for row in found
+    ]
+    return {"incidents": shown, "in_admin": _opens_admin(user)} if shown else None
 
 
 def _opens_admin(user: Viewer) -> bool:

@@ -22,6 +22,7 @@ class DiscrepancyFilters(django_filters.FilterSet):
     cause = django_filters.ChoiceFilter(choices=Discrepancy.Cause.choices)
     detector = django_filters.ChoiceFilter(choices=Discrepancy.Detector.choices)
     correlation_id = django_filters.UUIDFilter(label="Our id of the run that found it.")
+    repaired_in = django_filters.UUIDFilter(label="Our id of the run that repaired it.")
     since = after("detected_at")
     until = before("detected_at")
     open = TrueOrFalseFilter(

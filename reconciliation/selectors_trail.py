@@ -30,6 +30,13 @@ def may_audit(user: Viewer) -> bool:
     return sees_everything(user) or _administered(user).exists()
 
 
+def may_audit_of(user: Viewer, installation_id: int) -> bool:
+    """Whether `user` is an administrator of this installation."""
+    return (
+        sees_everything(user) or _administered(user).filter(installation=installation_id).exists()
+    )
+
+
 def entries(user: Viewer) -> QuerySet[AuditEntry]:
     """The entries that `user` may see."""
     rows = AuditEntry.objects.all()
