@@ -1,7 +1,9 @@
 """How gunicorn serves `config.wsgi`, in `make run` and in production alike."""
 
 import os
+import resource
 from pathlib import Path
+from typing import Any
 
 _listener = os.environ.get("SYNC_LISTEN_FD")  # `manage.py serve` holds the socket over restarts
 bind = (
@@ -13,7 +15,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 # Webhooks that arrive during a commit share the next one: the more wait, the less each costs.
 threads = int(os.environ.get("WEB_THREADS") or 16)
-# Streams of events stay open for long: a stop cuts them rather than waiting for them.
+# Live streams are out of its hands (`syncsvc.live.door`) and end by themselves when a worker stops.
 graceful_timeout = 3
 timeout = 60
 keepalive = 5
@@ -21,3 +23,16 @@ max_requests = 20_000
 max_requests_jitter = 2_000
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  heartbeats in memory
+
+_DESCRIPTORS = 4_096
+
+
+def post_worker_init(worker: Any) -> None:
+    """Each live stream is a file descriptor, and ends as soon as this worker is told to stop."""
+    from syncsvc.live import hub  # noqa: PLC0415  (the master, which reads this file, needs no Django)
+
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(_DESCRIPTORS, most)
+    if least != resource.RLIM_INFINITY and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    hub.hub.lives_while(lambda: worker.alive)

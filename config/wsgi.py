@@ -1,4 +1,5 @@
-"""The WSGI door: what gunicorn serves. Webhooks are answered before Django's own machinery."""
+"""The WSGI door: what gunicorn serves. Webhooks are answered before Django's own machinery, and
+streams of live updates leave the server's threads after it."""
 
 import os
 
@@ -8,6 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 _django = get_wsgi_application()
 
-from syncsvc.webhooks import door  # noqa: E402  (it needs Django to be set up)
+from syncsvc.live import door as live_door  # noqa: E402  (they need Django to be set up)
+from syncsvc.webhooks import door  # noqa: E402
 
-application = door.before(_django)
+application = door.before(live_door.after(_django))

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from syncsvc.api import contents, dead_letters, system, tokens, views, webhooks
+from syncsvc.api import contents, dead_letters, live, system, tokens, views, webhooks
 
 router = SimpleRouter(use_regex_path=False)
 router.register("installations", views.InstallationView, basename="installation")
@@ -29,6 +29,7 @@ v1: list[URLPattern | URLResolver] = [
         webhooks.HookHealthView.as_view(),
         name="installation-webhooks",
     ),
+    path("jobs/stream/", live.JobStreamView.as_view(), name="job-stream"),
     path("", include(router.urls)),
 ]
 
