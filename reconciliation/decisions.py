@@ -15,7 +15,7 @@ from reconciliation.models import AuditEntry, Discrepancy, Review
 from reconciliation.models.discrepancy import Entity
 from syncsvc import clock, content_lists, events, rechecks, scheduling
 from syncsvc.github.reading import Entity as ListOf
-from syncsvc.models import Installation, SyncJob
+from syncsvc.models import Installation, Recheck, SyncJob
 from syncsvc.policy import Action
 from syncsvc.rechecks import Asked
 from syncsvc.service import SyncService
@@ -45,12 +45,14 @@ def repair(row: Discrepancy, user: Any) -> None:
     """Has GitHub asked again about the item and the mirror put right by its answer; `after` may be old.
 
     The run that does it closes the discrepancy in the name of `user`. It starts at once where policy
-    lets it, else as soon as it may. Raises `Refused` when it has ended, is held, or cannot be read.
+    lets it, else as soon as it may. Raises `Refused` when it has ended, is held, cannot be read, or
+    somebody has asked for it and GitHub was not asked since: twice is not sooner.
     """
     now = clock.now()
     if row.installation.status != Installation.Status.ACTIVE:
         raise Refused("GitHub cannot be asked: the account is suspended or uninstalled.")
     with transaction.atomic():
+        _refuse_twice(row)
         _decide(row, decided_by=user, decided_at=now)
         asked = Asked(
             github_id=row.repository_github_id,
@@ -130,6 +132,27 @@ def reject(review: Review, user: Any, reason: str) -> None:
 def repository_of(row: Discrepancy) -> str:
     """OWNER/NAME of the repository that the item is or is in."""
     return re.split("[#@]", row.name, maxsplit=1)[0]
+
+
+def waits_for_github(row: Discrepancy) -> bool:
+    """Whether somebody asked for its repair, and the run that does it has not ended yet."""
+    if row.decided_at is None or row.repair_status not in Discrepancy.OPEN:
+        return False
+    asked = Recheck.objects.filter(
+        installation=row.installation_id, github_id=row.repository_github_id
+    )
+    return asked.exists()
+
+
+def _refuse_twice(row: Discrepancy) -> None:
+    """Of any number who press the button at once the first asks; the others are told so."""
+    rows = Discrepancy.objects.select_for_update(no_key=True, of=("self",))
+    known = rows.select_related("decided_by").filter(pk=row.pk).first()
+    if known is not None and waits_for_github(known):
+        who = known.decided_by.get_username() if known.decided_by else "Somebody"
+        raise Refused(
+            f"{who} has asked for this repair already: GitHub is asked as soon as may be."
+        )
 
 
 def _decide(row: Discrepancy, **values: Any) -> None:

@@ -9,11 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from reconciliation import decisions, selectors
+from reconciliation import decisions, discrepancy_story, selectors
 from reconciliation.filters import DiscrepancyFilters
 from reconciliation.models import Discrepancy, Review
 from reconciliation.models.discrepancy import Entity
-from reconciliation.showing import said
 from syncsvc.models import SyncJob
 from syncsvc.pages import members_only
 from syncsvc.pages_contents import Field, Listing, listing
@@ -23,13 +22,8 @@ MOST_LISTED: Final = 10_000
 ITEMS_SHOWN: Final = 500
 REASON_CHARACTERS: Final = 2_000
 DIGITS: Final = 10
-CAUSES: Final = {
-    Discrepancy.Cause.LOST_DELIVERY: "The webhook that would have told of it was lost: GitHub's log names it.",
-    Discrepancy.Cause.NEVER_TOLD: "GitHub sends no webhook that tells of it.",
-    Discrepancy.Cause.OUR_SIDE: "GitHub had not changed it: the mirror's own row was changed.",
-    Discrepancy.Cause.UNKNOWN: "Why no webhook told of it is not known; GitHub's log may still name a lost one.",
-}
 NOT_DECIDING: Final = "To decide this you need the role operator or admin."
+UNSURE: Final = "Nothing was done: say first that you have read what would go."
 
 DISCREPANCIES: Final = Listing(
     app="reconciliation",
@@ -69,20 +63,29 @@ def discrepancies(request: HttpRequest) -> HttpResponse:
 @require_safe
 def discrepancy(request: HttpRequest, pk: int) -> HttpResponse:
     """One discrepancy: what the mirror said beside what GitHub said, and what can be done."""
-    rows = selectors.discrepancies(request.user).select_related("repository")
+    rows = selectors.discrepancies(request.user).select_related("repository", "missed_delivery")
     row = get_object_or_404(rows, pk=pk)
-    names = sorted({*row.before, *row.after})
     is_open = row.repair_status in Discrepancy.OPEN
     return render(
         request,
         "reconciliation/discrepancy.html",
         {
             "row": row,
-            "fields": [(name, said(row.before, name), said(row.after, name)) for name in names],
-            "why": CAUSES[Discrepancy.Cause(row.cause)],
+            "story": discrepancy_story.tell(row),
+            "asked": decisions.waits_for_github(row),
+            "review": _open_review(row),
             **_deciding(request, row, is_open=is_open),
         },
     )
+
+
+def _open_review(row: Discrepancy) -> Review | None:
+    """The disappearance that it belongs to: while that waits for a decision, so does this."""
+    if row.repair_status != Discrepancy.Status.NEEDS_MANUAL_REVIEW:
+        return None
+    return Review.objects.filter(
+        installation=row.installation_id, status=Review.Status.OPEN
+    ).first()
 
 
 def _deciding(
@@ -143,8 +146,13 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(selectors.reviews(request.user), pk=pk)
     seen = request.POST.get("vanished", "")
     vanished = int(seen) if seen.isdecimal() and len(seen) < DIGITS else -1
-    told = "Approved: a run takes them out of the mirror."
-    return _decided(request, row, lambda: decisions.approve(row, request.user, vanished), told)
+
+    def decide() -> None:
+        if request.POST.get("agreed") != "yes":
+            raise ValueError(UNSURE)
+        decisions.approve(row, request.user, vanished)
+
+    return _decided(request, row, decide, "Approved: a run takes them out of the mirror.")
 
 
 @members_only

@@ -253,7 +253,9 @@ def test_a_repair_by_hand_asks_github_again_and_writes_nothing_old() -> None:
     assert (entry.kind, entry.actor, entry.installation) == ("repair", operator, row.installation)
     assert entry.repository == home(row).full_name
     assert entry.detail == {"discrepancy": row.pk, "type": "stale_issue", "item": row.name}
-    assert post(row, "repair").status_code == 202  # again is no harm
+    again = post(row, "repair")
+    assert (again.status_code, AuditEntry.objects.count()) == (409, 1)
+    assert "has asked for this repair already" in again.json()["detail"]
     assert Recheck.objects.count() == SyncJob.objects.count() == 1
 
 

@@ -231,10 +231,12 @@ def test_operators_approve_what_they_saw_members_look_on(mine: Installation) -> 
     assert stranger.post(f"{address}reject/", {"reason": "x"}).status_code == 404
     assert 'name="vanished" value="3"' in text(operator, address)
     for seen in ("2", "", "x", "9" * 5_000):
-        page = operator.post(f"{address}approve/", {"vanished": seen}, follow=True)
+        page = operator.post(f"{address}approve/", {"vanished": seen, "agreed": "yes"}, follow=True)
         assert "look at it again" in said(page)[0]
-    assert not SyncJob.objects.exists()
     page = operator.post(f"{address}approve/", {"vanished": "3"}, follow=True)
+    assert said(page) == ["Nothing was done: say first that you have read what would go."]
+    assert not SyncJob.objects.exists()
+    page = operator.post(f"{address}approve/", {"vanished": "3", "agreed": "yes"}, follow=True)
     assert said(page) == ["Approved: a run takes them out of the mirror."]
     assert SyncJob.objects.get().mode == "reconcile"
     page = operator.post(f"{address}reject/", {"reason": "x"}, follow=True)
