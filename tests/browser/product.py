@@ -22,6 +22,7 @@ from config import embedded
 from syncsvc.models import Installation, Membership, SyncJob
 from syncsvc.simulator import Simulator, World
 from syncsvc.simulator.generate import AccountPlan
+from syncsvc.simulator.records import Repository
 from tests.acceptance.served import Served, free_port, until
 from tests.factories import PASSWORD, MembershipFactory, UserFactory
 
@@ -58,6 +59,12 @@ class Product:
     def world(self) -> World:
         """The simulated GitHub, to be changed."""
         return self.simulator.world
+
+    def repository(self, login: str = BUSY, nth: int = 0) -> Repository:
+        """One of an account's repositories at GitHub, by its place in the order of ids."""
+        owner = self.installation(login).account_id
+        mine = [each for each in self.world.repositories.values() if each.owner_id == owner]
+        return sorted(mine, key=lambda each: each.id)[nth]
 
     def installation(self, login: str = BUSY) -> Installation:
         """An account as it is stored now."""
