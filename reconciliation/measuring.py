@@ -68,7 +68,7 @@ def read(scope: Scope, window: timedelta, now: datetime) -> Standing:
     return Standing(
         accuracy=accuracy.measure(_figures(scope, now), now, window),
         by_type=_by_type(scope, now - window, now),
-        times=_times(scope, now - window, now),
+        times=times(scope, now - window, now),
         audit=auditing.standing(scope, now - window, now),
     )
 
@@ -146,7 +146,8 @@ def _by_type(scope: Scope, since: datetime, until: datetime) -> dict[str, int]:
         return {kind: int(number) for kind, number in cursor.fetchall()}
 
 
-def _times(scope: Scope, since: datetime, until: datetime) -> Times:
+def times(scope: Scope, since: datetime, until: datetime) -> Times:
+    """How long those took that were found after `since` and not after `until` (R9.3)."""
     spread = """
         percentile_disc(%(shares)s::float8[]) WITHIN GROUP (ORDER BY greatest(0, {took}))
             FILTER (WHERE {took} IS NOT NULL),

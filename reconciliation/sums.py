@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from itertools import zip_longest
 from math import ceil
 from typing import Final
@@ -60,23 +61,21 @@ class Runs:
 class Durations:
     """How long the judged runs took from their start to their end: in all, and how many of each class.
 
-    `classes` has a number for each of `BOUNDS`, and one for what took longer still.
+    `classes` has a number for each of `BOUNDS`, and one for what took longer still; it is empty where
+    only the mean was asked for.
     """
 
+    number: int = 0
     milliseconds: int = 0
     classes: tuple[int, ...] = ()
 
     def __add__(self, other: "Durations") -> "Durations":
         both = zip_longest(self.classes, other.classes, fillvalue=0)
         return Durations(
+            number=self.number + other.number,
             milliseconds=self.milliseconds + other.milliseconds,
             classes=tuple(one + two for one, two in both),
         )
-
-    @property
-    def number(self) -> int:
-        """How many runs that are."""
-        return sum(self.classes)
 
     @property
     def mean(self) -> float | None:
@@ -86,10 +85,10 @@ class Durations:
     def at_most(self, share: float) -> float | None:
         """The bound that so many of them did not exceed, in seconds: with 0.95, 95 % took no longer.
         None without runs, and when even the longest bound was too short."""
-        rank = ceil(share * self.number)
+        rank = ceil(Fraction(str(share)) * sum(self.classes))
         for bound, number in zip(BOUNDS, self.classes, strict=False):
             rank -= number
-            if rank <= 0 and self.number:
+            if rank <= 0 < number:
                 return float(bound)
         return None
 

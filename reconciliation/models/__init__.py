@@ -2,6 +2,7 @@
 
 from reconciliation.models.discrepancy import Discrepancy, Entity, IntegrityIssue, Review
 from reconciliation.models.figures import RunFigure, SampleAudit, SampledItem
+from reconciliation.models.rollup import RolledHours, RolledUntil, StaleDay
 from reconciliation.models.trail import AuditEntry, AuditError, AuditRecord
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "Entity",
     "IntegrityIssue",
     "Review",
+    "RolledHours",
+    "RolledUntil",
     "RunFigure",
     "SampleAudit",
     "SampledItem",
+    "StaleDay",
 ]

@@ -1,0 +1,225 @@
+"""What the fleet's figures come to over time: sums from `reconciliation.rolled` as values.
+
+A window is what ended, was found or was opened after its start and not after its end (R9.2).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from alerts.fleet_values import FleetFilters, Window
+from reconciliation import rolled
+from reconciliation.accuracy import DAY, HOUR, WEEK, Figure, Tally
+from reconciliation.columns import (
+    AUDIT,
+    BY_ENTITY,
+    BY_TYPE,
+    CLASSES,
+    COUNTED,
+    ENTITIES,
+    RUNS,
+    TIMES,
+    TYPES,
+)
+from reconciliation.rolled import ACCOUNT, Question, Rolled, Scope
+from reconciliation.sampling import Weights
+from reconciliation.stretches import floor
+from reconciliation.sums import Audits, ByType, Durations, Point, Runs, Sums
+
+TICK: Final = timedelta(microseconds=1)
+"""The smallest step of a time: a run that ended exactly at a window's start is outside of it."""
+_POINT: Final = (*RUNS, *TIMES, *COUNTED, "found", "gaps", *CLASSES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Past:
+    """Of one account: runs and tallies of day and week, and of the window."""
+
+    runs_day: Runs = field(default_factory=Runs)
+    runs_week: Runs = field(default_factory=Runs)
+    day: Tally = field(default_factory=Tally)
+    week: Tally = field(default_factory=Tally)
+    durations: Durations = field(default_factory=Durations)
+    found: int = 0
+    of_type: int = 0
+    """Discrepancies of the type that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detail:
+    """Of one account, or of several together, over the window."""
+
+    audits: Audits = field(default_factory=Audits)
+    by_type: ByType = field(default_factory=dict)
+    durations: Durations = field(default_factory=Durations)
+    series: tuple[Point, ...] = ()
+
+
+def of_accounts(
+    scope: Scope, filters: FleetFilters, now: datetime, known: Rolled
+) -> dict[int, Past]:
+    """By our id; those of which nothing happened are missing."""
+    begins = {length: now - length + TICK for length in (DAY, WEEK, filters.window.length)}
+    edges = sorted(begins.values())
+    names = [*RUNS, *COUNTED, *TIMES, "found"]
+    if filters.type:
+        names.append(BY_TYPE[[str(each) for each in TYPES].index(filters.type)])
+    rows = rolled.ask(
+        Question(names, (ACCOUNT, rolled.zone(edges[1:])), (*edges, now + TICK), scope), known
+    )
+    zones: dict[int, list[Sequence[int] | None]] = {}
+    for account, zone, *sums in rows:
+        zones.setdefault(account, [None] * len(edges))[zone] = sums
+    places = {length: edges.index(at) for length, at in begins.items()}
+    window = places[filters.window.length]
+    return {
+        account: _past(
+            _added(found[places[DAY] :], len(names)),
+            _added(found[places[WEEK] :], len(names)),
+            _added(found[window:], len(names)),
+        )
+        for account, found in zones.items()
+    }
+
+
+def _added(sums: Sequence[Sequence[int] | None], number: int) -> list[int]:
+    known = [each for each in sums if each is not None]
+    return [sum(column) for column in zip(*known, strict=True)] if known else [0] * number
+
+
+def _past(day: Sequence[int], week: Sequence[int], window: Sequence[int]) -> Past:
+    return Past(
+        runs_day=_runs(day),
+        runs_week=_runs(week),
+        day=_tally(day[4:8]),
+        week=_tally(week[4:8]),
+        durations=Durations(number=window[8], milliseconds=window[9]),
+        found=window[10],
+        of_type=window[11] if len(window) > 11 else 0,
+    )
+
+
+def figures(scope: Scope, now: datetime, known: Rolled) -> list[Figure]:
+    """What was measured in the last 7 days, added up as `accuracy.measure` allows it."""
+    begins = [now - length + TICK for length in (WEEK, DAY, HOUR)]
+    keys = (rolled.step(24), rolled.zone(begins[1:]))
+    found = []
+    for day, zone, *sums in rolled.ask(
+        Question(BY_ENTITY, keys, (*begins, now + TICK), scope), known
+    ):
+        for place, entity in enumerate(ENTITIES):
+            tally = _tally(sums[4 * place : 4 * place + 4])
+            if tally != Tally():
+                found.append(Figure(at=max(day, begins[zone]), entity=str(entity), tally=tally))
+    return found
+
+
+def whole(scope: Scope, window: Window, now: datetime, known: Rolled) -> Detail:
+    """Of all together."""
+    edges = (now - window.length + TICK, now + TICK)
+    rows = rolled.ask(Question((*TIMES, *CLASSES, *BY_TYPE, *AUDIT), (), edges, scope), known)
+    return _detail(rows[0]) if rows else Detail()
+
+
+def details(
+    scope: Scope, window: Window, now: datetime, known: Rolled, *, series: bool
+) -> dict[int, Detail]:
+    """Of each account, by our id; those of which nothing happened are missing."""
+    hours = window.step // HOUR
+    edges = (now - window.length + TICK, now + TICK)
+    names = (*TIMES, *CLASSES, *BY_TYPE, *AUDIT)
+    if not series:
+        rows = rolled.ask(Question(names, (ACCOUNT,), edges, scope), known)
+        return {account: _detail(sums) for account, *sums in rows}
+    every = (*names, *RUNS, *COUNTED, "found", "gaps")
+    keys = (ACCOUNT, rolled.step(hours))
+    found: dict[int, dict[datetime, Sequence[Any]]] = {}
+    for account, at, *sums in rolled.ask(Question(every, keys, edges, scope, hours), known):
+        found.setdefault(account, {})[at] = sums
+    details = {}
+    for account, steps in found.items():
+        added = [sum(column) for column in zip(*steps.values(), strict=True)]
+        points = {at: _sums(dict(zip(every, sums, strict=True))) for at, sums in steps.items()}
+        details[account] = _detail(added[: len(names)], _points(points, window, now))
+    return details
+
+
+def nothing(window: Window, now: datetime, *, series: bool) -> Detail:
+    """Of an account of which nothing happened."""
+    return Detail(series=_points({}, window, now) if series else ())
+
+
+def trend(scope: Scope, window: Window, now: datetime, known: Rolled) -> tuple[Point, ...]:
+    """A point for each step of the window (P22); where nothing happened, nothing is known."""
+    hours = window.step // HOUR
+    edges = (now - window.length + TICK, now + TICK)
+    rows = rolled.ask(Question(_POINT, (rolled.step(hours),), edges, scope, hours), known)
+    return _points(
+        {at: _sums(dict(zip(_POINT, sums, strict=True))) for at, *sums in rows}, window, now
+    )
+
+
+def _points(found: Mapping[datetime, Sums], window: Window, now: datetime) -> tuple[Point, ...]:
+    since, until = now - window.length + TICK, now + TICK
+    at, points = floor(since, window.step // HOUR), []
+    while at < until:
+        end = at + window.step
+        points.append(
+            Point(since=max(at, since), until=min(end, until), sums=found.get(at, Sums()))
+        )
+        at = end
+    return tuple(points)
+
+
+def _sums(named: Mapping[str, int]) -> Sums:
+    return Sums(
+        runs=_runs([named[name] for name in RUNS]),
+        durations=Durations(
+            number=named["timed"],
+            milliseconds=named["milliseconds"],
+            classes=tuple(named[name] for name in CLASSES) if named["timed"] else (),
+        ),
+        tally=_tally([named[name] for name in COUNTED]),
+        found=named["found"],
+        gaps=named["gaps"],
+    )
+
+
+def _detail(sums: Sequence[Any], series: tuple[Point, ...] = ()) -> Detail:
+    classes, types = len(TIMES), len(TIMES) + len(CLASSES)
+    audit = types + len(BY_TYPE)
+    counts = [int(each) for each in sums[audit : audit + 6]]
+    numbers = zip(TYPES, sums[types:audit], strict=True)
+    by_type = {str(kind): number for kind, number in numbers if number}
+    return Detail(
+        audits=Audits(
+            audits=counts[0],
+            sampled=counts[1],
+            matched=counts[2],
+            wrong=counts[3],
+            in_flight=counts[4],
+            unknown=counts[5],
+            weights=Weights(
+                total=sums[audit + 6],
+                matched=sums[audit + 7],
+                squares=sums[audit + 8],
+                squares_wrong=sums[audit + 9],
+            ),
+        ),
+        by_type=dict(sorted(by_type.items(), key=lambda each: (-each[1], each[0]))),
+        durations=Durations(
+            number=sums[0],
+            milliseconds=sums[1],
+            classes=tuple(sums[classes:types]) if sums[0] else (),
+        ),
+        series=series,
+    )
+
+
+def _runs(sums: Sequence[int]) -> Runs:
+    return Runs(succeeded=sums[0], partial=sums[1], failed=sums[2], cancelled=sums[3])
+
+
+def _tally(sums: Sequence[int]) -> Tally:
+    return Tally(compared=sums[0], matched=sums[1], vouched=sums[2], unknown=sums[3])
