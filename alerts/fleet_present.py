@@ -131,9 +131,9 @@ def _runs(found: dict[int, Present], now: datetime) -> None:
     for row in rows:
         present = found[row[0]]
         if row[1] is not None:
-            _active(present, *row[1:6])
+            _active(present, row[1:6])
         if row[6] is not None:
-            present.last_run = _run(*row[6:13])
+            present.last_run = _run(row[6:13])
         for resource, budget in zip(RESOURCES, (row[13:16], row[16:19]), strict=True):
             limit, remaining, reset_at = budget
             if limit is not None:
@@ -143,9 +143,8 @@ def _runs(found: dict[int, Present], now: datetime) -> None:
                 )
 
 
-def _active(
-    present: Present, pk: Any, status: str, run_after: datetime, mode: str, trigger: str
-) -> None:
+def _active(present: Present, job: Sequence[Any]) -> None:
+    pk, status, run_after, mode, trigger = job
     present.active_job = SyncJob(
         pk=pk, status=status, run_after=run_after, mode=mode, trigger=trigger
     )
@@ -157,15 +156,8 @@ def _active(
     )
 
 
-def _run(
-    pk: Any,
-    status: str,
-    mode: str,
-    trigger: str,
-    dry_run: bool,
-    finished_at: datetime,
-    started_at: datetime | None,
-) -> FleetRun:
+def _run(job: Sequence[Any]) -> FleetRun:
+    pk, status, mode, trigger, dry_run, finished_at, started_at = job
     seconds = None if started_at is None else max(0.0, (finished_at - started_at).total_seconds())
     return FleetRun(
         job_id=str(pk),

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 
 from config import stopping
-from reconciliation import auditing, causes, conductor, deliveries, integrity, judge, trail
+from reconciliation import auditing, causes, conductor, deliveries, integrity, judge, rolling, trail
 from syncsvc import clock, heartbeats, jobs
 
 log = structlog.get_logger(__name__)
@@ -20,6 +20,7 @@ _LOOKED_AFTER: Final[tuple[Callable[[datetime], int], ...]] = (
     judge.close_orphans,
     trail.close_orphans,
     auditing.prune,
+    rolling.roll,
 )
 
 
@@ -49,7 +50,8 @@ def drain_deliveries() -> None:
 
 @shared_task(name="reconciliation.look_after")
 def look_after() -> None:
-    """What runs leave behind: causes that came to light later, figures and entries of the dead."""
+    """What runs leave behind: causes that came to light later, figures and entries of the dead, hours
+    to be summed."""
     for each in _LOOKED_AFTER:
         try:
             each(clock.now())
