@@ -56,6 +56,7 @@ class Card:
     hint: str
     can_sync: bool
     job_id: str | None
+    job_status: str
     may_cancel: bool
     cancelling: bool
     progress: Progress | None
@@ -149,6 +150,7 @@ def _card(
         hint=_hint(shown, now),
         can_sync=shown.can_sync_now,
         job_id=shown.active_job_id,
+        job_status=job.status if job else "",
         may_cancel=job is not None and job.pk in cancellable,
         cancelling=job is not None and job.cancel_requested_at is not None,
         progress=shown.active_job_progress,
