@@ -147,7 +147,7 @@ def _card(
         action_needed=shown.action_needed or "",
         breaker=_breaker(row, shown, now),
         may_try=row.pk in tried and shown.reason == Reason.BREAKER_OPEN,
-        hint=_hint(shown, now),
+        hint=hint(shown, now),
         can_sync=shown.can_sync_now,
         job_id=shown.active_job_id,
         job_status=job.status if job else "",
@@ -197,7 +197,7 @@ def _breaker(row: Installation, shown: status.SyncStatus, now: datetime) -> str:
     )
 
 
-def _hint(shown: status.SyncStatus, now: datetime) -> str:
+def hint(shown: status.SyncStatus, now: datetime) -> str:
     """Why a sync cannot start now, and when it can."""
     if shown.can_sync_now:
         return ""

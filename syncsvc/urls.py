@@ -25,6 +25,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/", pages_run.job, name="job"),
     path("jobs/<uuid:pk>/cancel/", pages_run.cancel, name="cancel"),
     path("repositories/<int:pk>/", pages_repository.repository, name="repository"),
+    path("repositories/<int:pk>/sync/", pages_repository.sync, name="repository_sync"),
     path("issues/", pages_contents.issues, name="issues"),
     path("issues/<int:pk>/", pages_contents.issue, name="issue"),
     path("pull-requests/", pages_contents.pull_requests, name="pull_requests"),

@@ -471,7 +471,7 @@ def test_shares_fill_the_bar(languages: dict[str, int], expected: Any) -> None:
 def test_a_repository_costs_the_same_queries_however_much_it_holds(
     site: Repository, client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(21):
         client.get(f"/repositories/{site.pk}/")
     IssueFactory.create_batch(30, repository=site)
     CommitFactory.create_batch(30, repository=site)
@@ -480,7 +480,7 @@ def test_a_repository_costs_the_same_queries_however_much_it_holds(
         RepositoryMetricFactory.create(repository=site, date=date)
     for entity in ("issues", "pull_requests", "commits"):
         ContentListFactory.create(repository=site, entity=entity)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(21):
         client.get(f"/repositories/{site.pk}/")
 
 
