@@ -15,11 +15,23 @@ from urllib.parse import urlsplit
 from config.embedded import is_embedded, kept_secret, var_dir
 
 CREDENTIALS = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "GITHUB_API_URL")
+LEFT = "left"
+"""The file that says that the demo was left; who removes it has the demo back."""
 
 
 def is_wanted(env: Mapping[str, str]) -> bool:
-    """Whether to mirror the simulator: no account, and no other GitHub, was named."""
-    return not any(env.get(name) for name in CREDENTIALS)
+    """Whether to mirror the simulator: no account, and no other GitHub, was named, and nobody left it."""
+    return not any(env.get(name) for name in CREDENTIALS) and not has_left()
+
+
+def leave() -> None:
+    """From the next start on the simulator is neither served nor mirrored."""
+    (_folder() / LEFT).touch()
+
+
+def has_left() -> bool:
+    """Whether somebody left the demo on this machine."""
+    return (var_dir() / "demo" / LEFT).exists()
 
 
 def prepare(*, app_id: str) -> dict[str, str]:

@@ -18,6 +18,15 @@ DEAD_LETTERS: Final = {
     "dead_letter.discarded": "discarded",
 }
 
+CREDENTIALS: Final = {
+    "credential.stored": "stored",
+    "credential.replaced": "replaced",
+    "credential.removed": "removed",
+    "demo.left": "demo left",
+}
+SETTING: Final = "setting"
+"""The kind of entries about credentials; what they say of them is never secret."""
+
 
 def listen() -> None:
     """Listens from now on; called once, when the apps are ready."""
@@ -43,13 +52,20 @@ def _event(*, name: str, fields: dict[str, Any], **_: Any) -> None:
             delivery=fields["delivery_id"],
             reason=fields.get("reason", ""),
         )
+    elif name in CREDENTIALS:
+        _note(
+            SETTING,
+            fields,
+            decision=CREDENTIALS[name],
+            **{key: fields[key] for key in ("what", "slug", "owner", "former") if fields.get(key)},
+        )
     elif name == "sync.job.cancelling":
         _note(AuditEntry.Kind.CANCEL, fields)
     elif name == "sync.breaker.reset":
         _note(AuditEntry.Kind.BREAKER, fields, was=fields["was"], failures=fields["failures"])
 
 
-def _note(kind: AuditEntry.Kind, fields: dict[str, Any], **detail: Any) -> None:
+def _note(kind: str, fields: dict[str, Any], **detail: Any) -> None:
     known = "user_id" in fields
     user = get_user_model().objects.filter(pk=fields["user_id"]).first() if known else None
     with transaction.atomic():  # whatever goes wrong here must not spoil the sender's transaction

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -224,9 +223,9 @@ def _text(stored: bytes | memoryview, what: str) -> tuple[str, str]:
         )
 
 
-def stored_versions() -> dict[str, datetime]:
-    """When each stored credential was last changed, straight from the database."""
-    return dict(Credential.objects.values_list("kind", "updated_at"))
+def opened(row: Credential) -> Known:
+    """What one row would give, whether it is in force or not."""
+    return _opened([{name: getattr(row, name) for name in _FIELDS}], ())
 
 
 _shelf = _Shelf()

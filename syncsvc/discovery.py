@@ -33,8 +33,8 @@ def discover() -> list[Found]:
     configured. Raises `GitHubError` with a sentence; nothing is half recorded then."""
     if not connect.has_app() and not connect.has_token():
         raise ConfigurationError(
-            "No GitHub credentials are set. Set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, "
-            "or GITHUB_TOKEN and GITHUB_OWNER."
+            "No GitHub credentials are set. Set them up on the page Set-up, or set GITHUB_APP_ID and "
+            "GITHUB_APP_PRIVATE_KEY, or GITHUB_TOKEN and GITHUB_OWNER."
         )
     found: list[Found] = []
     if connect.has_app():

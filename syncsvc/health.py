@@ -123,6 +123,11 @@ def _alive(component: str) -> bool:
     return heartbeats.alive(component, clock.now())
 
 
+def broker_answers() -> bool:
+    """Whether the broker does, within seconds; whatever its client raises."""
+    return _broker()
+
+
 def _broker() -> bool:
     options: dict[str, Any] = dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS)
     if settings.CELERY_BROKER_URL.startswith("filesystem://"):

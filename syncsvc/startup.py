@@ -1,6 +1,7 @@
 """What happens once after the processes are up: find the accounts, start their first sync."""
 
 import structlog
+from django.conf import settings
 
 from syncsvc import connect, discovery, scheduling
 from syncsvc.github.errors import GitHubError
@@ -16,8 +17,8 @@ def after_start() -> str | None:
     """
     if not (connect.has_app() or connect.has_token()):
         return (
-            "No GitHub credentials are set: set GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or "
-            "GITHUB_TOKEN and GITHUB_OWNER, and start again."
+            f"No GitHub credentials are set: set them up at {settings.BASE_URL}/setup/, or set "
+            "GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or GITHUB_TOKEN and GITHUB_OWNER, and start again."
         )
     try:
         discovery.discover()

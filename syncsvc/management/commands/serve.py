@@ -25,13 +25,17 @@ from django.core.management.base import BaseCommand
 
 from config import administrator, demo, embedded, logs
 from config.supervisor import Service, Supervisor, SupervisorError
-from syncsvc import ringing, startup
+from syncsvc import connect, ringing, startup
+from syncsvc.models import Credential
+from syncsvc.setup import demo_end
 from syncsvc.simulator import World
 
 DEMO_SEED = 1
 DEMO_REPOSITORIES = 60
 DEMO_ACTIVITY_SECONDS = 15.0
 READY_SECONDS = 120.0
+SET_UP = 10
+"""How the first process says that an account was set up by clicks."""
 ASK_SECONDS = 0.1
 CLERK_THREADS = 4
 
@@ -59,19 +63,17 @@ class Command(BaseCommand):
 
 def _serve(supervisor: Supervisor, listener: socket.socket) -> None:
     try:
-        if demo.is_wanted(os.environ):
+        if settings.EMBEDDED:
+            embedded.ensure_postgres()
+        supervisor.start(_service("prepare", _prepare, restart=False, speaks=True))
+        _import_early()
+        code = supervisor.wait_for("prepare")
+        if code and code != SET_UP:
+            raise ServeError("Not started.") if code != 1 else SystemExit(1)
+        if code != SET_UP and demo.is_wanted(os.environ):
             app = World.generate(DEMO_SEED, 0).app
             _adopt(demo.prepare(app_id=str(app.id)))
             supervisor.start(_service("simulator", _simulator, serves_others=True))
-        if settings.EMBEDDED:
-            embedded.ensure_postgres()
-        supervisor.start(
-            _service("prepare", partial(call_command, "prepare"), restart=False, speaks=True)
-        )
-        _import_early()
-        code = supervisor.wait_for("prepare")
-        if code:
-            raise ServeError("Not started.") if code != 1 else SystemExit(1)
         gc.freeze()  # what is imported stays shared between the processes
         supervisor.start(_service("web", partial(_web, listener)))
         supervisor.start(_service("worker", _worker))
@@ -139,6 +141,15 @@ def _import_early() -> None:
 
 
 # --- the services, each in its own process -----------------------------------------------------
+
+
+def _prepare() -> None:
+    """The tables, and whether an account was set up by clicks: then there is no demo."""
+    call_command("prepare")
+    if demo.has_left():
+        demo_end.forget_what_was_simulated(World.generate(DEMO_SEED, 0))
+    if Credential.objects.exists():
+        raise SystemExit(SET_UP)
 
 
 def _simulator() -> None:
@@ -214,8 +225,11 @@ def _welcome(listener: socket.socket) -> None:
         source = (
             f"the GitHub simulator at {settings.GITHUB_API_URL} (no GitHub credentials are set)"
         )
+    elif not (connect.has_app() or connect.has_token()):
+        source = f"nothing yet: set it up at {settings.BASE_URL}/setup/"
     else:
-        source = f"{settings.GITHUB_OWNER or 'the App installations'} on {settings.GITHUB_API_URL}"
+        whose = connect.token_owner() or "the App installations"
+        source = f"{whose} on {settings.GITHUB_API_URL}"
     sys.stdout.write(
         f"\n  Ready:    {settings.BASE_URL}\n"
         f"  Log in:   {administrator.how_to_log_in()}\n"
