@@ -33,6 +33,7 @@ PERIODIC: Final[Mapping[str, int]] = {
     "reconciliation.look_after": 300,
     "syncsvc.ping": 60,
     "syncsvc.discover": 600,
+    "syncsvc.prune_live_events": 600,
     "syncsvc.prune": 86_400,
     "reconciliation.check_integrity": 86_400,
 }

@@ -14,6 +14,7 @@ from syncsvc import (
     scheduling,
 )
 from syncsvc.github.errors import GitHubError
+from syncsvc.live import pruning as live_pruning
 from syncsvc.webhooks import tasks as webhook_tasks
 
 __all__ = ["webhook_tasks"]  # Celery finds a module `tasks` of an app, and none below it
@@ -69,6 +70,12 @@ def request_audits() -> None:
 def ping() -> None:
     """Tells a service outside how things are, where one is named."""
     pinging.ping(clock.now())
+
+
+@shared_task(name="syncsvc.prune_live_events")
+def prune_live_events() -> None:
+    """Forgets what open pages were told long ago."""
+    live_pruning.prune(clock.now())
 
 
 @shared_task(name="syncsvc.discover")

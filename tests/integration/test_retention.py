@@ -52,8 +52,8 @@ def test_the_days_are_a_setting(tune: Any) -> None:
 def test_the_command_says_what_it_did() -> None:
     delivered(15)
     for words, said in (
-        ([], "Forgot the payloads of 1 deliveries that are older than 14 days."),
-        (["--json"], {"payloads_pruned": 0, "payload_days": 14}),
+        ([], "Forgot the payloads of 1 deliveries that are older than 14 days, and 0 live events."),
+        (["--json"], {"payloads_pruned": 0, "payload_days": 14, "live_events_pruned": 0}),
     ):
         out = io.StringIO()
         with pytest.raises(SystemExit) as ended:

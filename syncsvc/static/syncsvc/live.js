@@ -27,15 +27,23 @@
 
   // -- an element ----------------------------------------------------------------------------------
 
-  const refresh = (element, within = 50) => {
-    const { id } = element;
+  // A second request would break off the first, which may be a button's.
+  const busy = (element) => element.matches(".htmx-request") || element.querySelector(".htmx-request");
+
+  const fetchAnew = (id) => {
+    const element = document.getElementById(id); // meanwhile it may have been replaced
+    if (element && busy(element)) {
+      setTimeout(fetchAnew, SPREAD, id);
+      return;
+    }
+    waiting.delete(id);
+    element?.dispatchEvent(new CustomEvent("live"));
+  };
+
+  const refresh = ({ id }, within = 50) => {
     if (waiting.has(id)) return;
     waiting.add(id);
-    setTimeout(() => {
-      waiting.delete(id);
-      // Meanwhile it may have been replaced.
-      document.getElementById(id)?.dispatchEvent(new CustomEvent("live"));
-    }, Math.random() * within);
+    setTimeout(fetchAnew, Math.random() * within, id);
   };
 
   const refreshAll = () => shown().forEach((element) => refresh(element, SPREAD));
@@ -163,8 +171,8 @@
     const { elt, triggeringEvent } = event.detail;
     if (!elt.matches("[data-live]")) return;
     const now = Date.now();
-    const rests = now - (askedAt.get(elt.id) ?? 0) < RARELY;
-    if (connected && !triggeringEvent && rests) event.preventDefault();
+    const rests = connected && now - (askedAt.get(elt.id) ?? 0) < RARELY;
+    if (!triggeringEvent && (rests || busy(elt))) event.preventDefault();
     else askedAt.set(elt.id, now);
   });
   document.addEventListener("htmx:afterSettle", () => (shown().length ? open() : close()));
