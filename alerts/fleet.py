@@ -60,7 +60,7 @@ def read(
 
 
 def _is_everybody(filters: FleetFilters) -> bool:
-    return not filters.q and filters.installation is None
+    return not filters.q and filters.installation is None and filters.among is None
 
 
 def _scope(filters: FleetFilters, pks: Sequence[int]) -> Sequence[int] | None:

@@ -37,6 +37,8 @@ class Present:
 def installations(filters: FleetFilters) -> QuerySet[Installation]:
     """Those that match by name or id."""
     rows = Installation.objects.defer("permissions", "events").order_by("account_login", "pk")
+    if filters.among is not None:
+        rows = rows.filter(pk__in=filters.among)
     if filters.installation is not None:
         rows = rows.filter(pk=filters.installation)
     if filters.q:

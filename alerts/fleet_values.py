@@ -80,10 +80,12 @@ class FleetFilters:
     """What is asked for. Whoever fills it has checked it: every value is one of those named above.
 
     `status`: one of `STATUSES`, or empty for all; `type`: accounts with a discrepancy of that type within
-    the window, or empty. `q`: part of a login, in any case.
+    the window, or empty. `q`: part of a login, in any case. `among`: the accounts that the viewer may see,
+    by our id; None for all.
     """
 
     q: str = ""
+    among: frozenset[int] | None = None
     installation: int | None = None
     window: Window = Window.DAY
     status: str = ""

@@ -3,10 +3,13 @@
 from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
-from alerts import api
+from alerts import api, api_summary
 
 router = SimpleRouter(use_regex_path=False)
 router.register("sync-health/incidents", api.IncidentView, basename="incident")
 
 app_name = "alerts"
-urlpatterns: list[URLPattern | URLResolver] = [path("", include(router.urls))]
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("sync-health/summary/", api_summary.SummaryView.as_view(), name="summary"),
+    path("", include(router.urls)),
+]
