@@ -95,6 +95,11 @@ class Chart:
     base: int = HEIGHT - BOTTOM
 
     @property
+    def middle(self) -> tuple[float, float]:
+        """Where a word stands that is all there is to say."""
+        return (self.left + self.right) / 2, (TOP + self.base) / 2
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing at all is known."""
         return not self.bars and not any(each.path or each.dots for each in self.strokes)
@@ -136,6 +141,7 @@ def trend(
 
     `top` bounds the axis (1 for shares) and then the axis begins where the values do, not at 0; else it
     begins at 0. `whole`: the values are counts, so is the axis. `bars`: the first line is drawn as bars.
+    Where nothing is known the axis has no figures either: 100 % would be read as an answer.
     """
     known = [value for line in lines for value in line.values if value is not None]
     axis = _axis(known, top=top, goal=goal, whole=whole)
@@ -154,9 +160,9 @@ def trend(
         strokes=() if bars else tuple(_stroke(line, centres, y) for line in lines),
         bars=_bars(values, edges, labels, y, say) if bars else (),
         unknown=tuple(_unknown(lines, edges)),
-        ys=tuple(Mark(at=y(step), text=say(step)) for step in axis.steps),
+        ys=tuple(Mark(at=y(step), text=say(step)) for step in axis.steps) if known else (),
         xs=_time_marks(times, until),
-        goal=None if goal is None else Mark(at=y(goal), text=say(goal)),
+        goal=Mark(at=y(goal), text=say(goal)) if known and goal is not None else None,
         names=tuple(line.name for line in lines),
         rows=_rows(lines, labels, say),
     )

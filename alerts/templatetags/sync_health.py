@@ -3,22 +3,91 @@
 from typing import Final
 
 from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
+from alerts.fleet_values import FleetRow
 from alerts.models import Incident
+from alerts.pages_charts import seconds
 from alerts.pages_incidents import proofs
+from alerts.pages_tiles import LITTLE_LEFT
+from reconciliation.accuracy import Tally, is_compliant
+from reconciliation.showing import floored
+from reconciliation.sums import Durations, Runs
+from syncsvc import words
+from syncsvc.templatetags.mirror import percent
 
 register = template.Library()
 
 SEVERITY_TONES: Final = {"critical": "bad", "high": "warn", "warning": "info"}
+NOT_KNOWN: Final = format_html('<span class="quiet">{}</span>', "not known")
 
 
 @register.filter
-def severity_tone(severity: str) -> str:
+def severity_tone(severity: str | None) -> str:
     """The tone of a severity; the word beside it says the same."""
-    return SEVERITY_TONES.get(severity, "quiet")
+    return SEVERITY_TONES.get(severity or "", "quiet")
 
 
 @register.filter
 def proof(row: Incident) -> list[tuple[str, str]]:
     """Where to look about an incident: words and address."""
     return proofs(row)
+
+
+@register.simple_tag
+def share_of(tally: Tally) -> SafeString:
+    """How right an account was, and of how many items nobody can tell; never 100 % of nothing."""
+    unknown = (
+        format_html('<span class="small about warn">{} not told</span>', f"{tally.unknown:,}")
+        if tally.unknown
+        else ""
+    )
+    if not tally.compared:
+        return format_html("<div>{}{}</div>", NOT_KNOWN, unknown)
+    tone = "good" if is_compliant(tally) else "bad"
+    return format_html('<div><b class="{}">{}</b>{}</div>', tone, floored(tally), unknown)
+
+
+@register.simple_tag
+def rates_of(row: FleetRow) -> SafeString:
+    """The share of runs that succeeded, of the day and of the week."""
+    return format_html(
+        '<div>{}<span class="quiet small about">7 d {}</span></div>',
+        _rate(row.runs_day) or NOT_KNOWN,
+        _rate(row.runs_week) or "not known",
+    )
+
+
+@register.simple_tag
+def budget_of(row: FleetRow) -> SafeString:
+    """What is left of the tightest budget, and how many requests of each that are."""
+    if row.budget_share is None:
+        return NOT_KNOWN
+    each = format_html_join(
+        "",
+        '<span class="quiet small about">{} of {} {}</span>',
+        (
+            (f"{left.remaining:,}", f"{left.limit:,}", name)
+            for name, left in sorted(row.budgets.items())
+        ),
+    )
+    tone = "" if row.budget_share >= LITTLE_LEFT else "warn"
+    share = words.share(row.budget_share)
+    return format_html('<div><span class="{}">{}</span>{}</div>', tone, share, each)
+
+
+@register.simple_tag
+def lasting(durations: Durations) -> SafeString:
+    """How long runs take: nearly all of them, and on average."""
+    most, mean = durations.at_most(0.95), durations.mean
+    if mean is None:
+        return NOT_KNOWN
+    first = f"{seconds(mean)}" if most is None else f"≤ {seconds(most)}"
+    return format_html(
+        '<div>{}<span class="quiet small about">mean {}</span></div>', first, seconds(mean)
+    )
+
+
+def _rate(runs: Runs) -> str:
+    return "" if runs.success_rate is None else percent(runs.success_rate)

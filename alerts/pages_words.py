@@ -1,0 +1,47 @@
+"""Sentences of the dashboard that say since when. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from alerts.fleet_values import FleetFilters, FleetIncident, FleetTotals, Order
+from alerts.pages_table import COLUMNS
+from alerts.pages_verdict import many
+from syncsvc import words
+
+DAYS_SHOWN: Final = 3
+
+
+def since_when(totals: FleetTotals, incidents: Sequence[FleetIncident], now: datetime) -> str:
+    """Since when something is wrong, as far as it is known."""
+    lasting = [each for each in incidents if each.status != "resolved"]
+    if totals.open.incidents:
+        said = f"{many(totals.open.incidents, 'problem')} {_last(totals.open.incidents)}"
+        if lasting:
+            oldest = min(each.opened_at for each in lasting)
+            among = "" if len(lasting) == totals.open.incidents else " of those shown"
+            said += f"; the oldest{among} began {words.relative(oldest, now)}"
+        said += "."
+    else:
+        said = "No problem lasts."
+    below = [f"{each.day:%Y-%m-%d}" for each in totals.week.by_day if each.compliant is False]
+    if below:
+        shown = ", ".join(below[-DAYS_SHOWN:])
+        more = (
+            f" and {many(len(below) - DAYS_SHOWN, 'day')} before" if len(below) > DAYS_SHOWN else ""
+        )
+        said += f" Below the goal this week: {shown}{more}."
+    return said
+
+
+def ordered_by(filters: FleetFilters) -> str:
+    """By what the accounts are ordered, in words."""
+    if filters.order is Order.ATTENTION:
+        return "what needs somebody most" if filters.descending else "what needs somebody least"
+    names = {order: label for order, label, _ in COLUMNS}
+    way = "the highest first" if filters.descending else "the lowest first"
+    return f"{names[filters.order].lower()}, {way}"
+
+
+def _last(number: int) -> str:
+    return "lasts" if number == 1 else "last"
