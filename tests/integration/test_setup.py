@@ -18,6 +18,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from config import demo
 from reconciliation.models import AuditEntry
 from syncsvc import clock, connect, credentials, vault
+from syncsvc.github.errors import ConfigurationError
 from syncsvc.models import Credential, Installation, SyncJob
 from syncsvc.setup import demo_end, store
 from syncsvc.simulator import Fault, Simulator
@@ -414,7 +415,7 @@ def test_secrets_of_a_lost_key_are_a_sentence_everywhere(
     boss.post("/setup/find/")
     assert "no longer in FIELD_ENCRYPTION_KEYS" in said(boss)
     assert boss.post("/webhooks/github/", b"{}", content_type="application/json").status_code == 401
-    with pytest.raises(connect.ConfigurationError, match="FIELD_ENCRYPTION_KEYS"):
+    with pytest.raises(ConfigurationError, match="FIELD_ENCRYPTION_KEYS"):
         connect.app_client()
 
 
@@ -432,7 +433,12 @@ def test_reading_credentials_costs_a_query_every_few_seconds(
             assert credentials.webhook_secrets() == ("s",)
     opened: list[bytes] = []
     plain = vault.decrypt
-    monkeypatch.setattr(vault, "decrypt", lambda stored: opened.append(stored) or plain(stored))
+
+    def counted(stored: bytes | memoryview) -> str:
+        opened.append(bytes(stored))
+        return plain(stored)
+
+    monkeypatch.setattr(vault, "decrypt", counted)
     later = time.monotonic() + credentials.FRESH_SECONDS + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     with django_assert_num_queries(1):
