@@ -55,7 +55,7 @@ def test_a_form_of_before_the_log_in_elsewhere_says_what_to_do(
     served: Product, visit: Callable[..., Page], troubles: Troubles
 ) -> None:
     troubles.expect("403")
-    page = visit(served.admin, "/")
+    page = visit(served.admin, "/issues/")
     page.context.clear_cookies(name="csrftoken")
     page.get_by_role("button", name="Log out").click()
     expect(page.locator("main")).to_contain_text("Go back, reload the page")

@@ -11,6 +11,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Respons
 
 # A page that is left while it loads, or a stream that ends with its page, cancels its requests.
 _LEFT = ("net::ERR_ABORTED",)
+# So does htmx, aloud, where a newer request for the same card takes the place of an older one.
+_REPLACED = re.compile(r"^htmx:(afterRequest|sendAbort)\b")
 
 
 class Troubles:
@@ -38,7 +40,7 @@ class Troubles:
         return [one for one in self._seen if not any(known.search(one) for known in self._expected)]
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not _REPLACED.search(message.text):
             self._seen.append(f"console {message.type}: {message.text}")
 
     def _error(self, error: WebError) -> None:
