@@ -121,6 +121,7 @@ def _totals(
         installations=len(rows),
         active=sum(row.status == ACTIVE for row in rows),
         attention=sum(bool(row.attention) for row in rows),
+        unmeasured=sum(row.status == ACTIVE and not row.day.compared for row in rows),
         day=measure(figures, now, DAY),
         week=measure(figures, now, WEEK),
         audit=whole.audits.standing,

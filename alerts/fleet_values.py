@@ -251,6 +251,8 @@ class FleetTotals:
     active: int
     attention: int
     """How many of them want somebody to look."""
+    unmeasured: int = 0
+    """Active ones of which nothing was compared in 24 hours: what is said of all says nothing of them."""
     day: Accuracy
     week: Accuracy
     """With SLO, error budget, burn rates, days (R9.2)."""

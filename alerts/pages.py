@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from alerts import csv_export, fleet, pages_charts, pages_csv, pages_filters, pages_tiles
-from alerts.fleet_values import Fleet, Order
+from alerts.fleet_values import Fleet, FleetRow, Order
 from alerts.pages_access import staff_only
 from alerts.pages_cost import read as read_cost
 from alerts.pages_filters import Asked
@@ -23,13 +23,14 @@ from alerts.pages_links import Links
 from alerts.pages_table import columns
 from alerts.pages_tiles import Tile
 from alerts.pages_verdict import Verdict, judge
-from alerts.pages_words import ordered_by, since_when
+from alerts.pages_words import ordered_by, since_when, where_not
 from reconciliation.models import Discrepancy
 from syncsvc import clock, watchman
 from syncsvc.pages import ROWS_PER_PAGE
 
 POLL_SECONDS: Final = 15
 INCIDENTS_SHOWN: Final = 6
+WORST_SHOWN: Final = 5
 
 
 @staff_only
@@ -107,6 +108,9 @@ def _body(asked: Asked, found: Fleet) -> dict[str, Any]:
         "cost": _linked(
             pages_tiles.it_costs(totals, read_cost(found.as_of), filters.window), links
         ),
+        "where": where_not(totals),
+        "worst": _worst(found),
+        "attention_address": links.to("attention") if totals.attention else "",
         "since": since_when(totals, found.incidents, found.as_of),
         "incidents": found.incidents[:INCIDENTS_SHOWN],
         "by_type": _types(asked, by_type, links),
@@ -184,6 +188,12 @@ def _types(asked: Asked, by_type: Mapping[str, int], links: Links) -> list[dict[
         }
         for name, number in by_type.items()
     ]
+
+
+def _worst(found: Fleet) -> list[FleetRow]:
+    """The accounts that need somebody most; known where the page shows those first."""
+    by_need = found.filters.order is Order.ATTENTION and found.filters.descending
+    return [row for row in found.rows if row.attention][:WORST_SHOWN] if by_need else []
 
 
 def _none_found(found: Fleet) -> str:

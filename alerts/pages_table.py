@@ -21,8 +21,8 @@ COLUMNS: Final[tuple[tuple[Order, str, bool], ...]] = (
     (Order.BUDGET, "Budget left", True),
     (Order.LAST_RUN, "Last run", False),
     (Order.DURATION, "Takes", True),
-    (Order.LAST_SYNCED, "Last good sync", False),
-    (Order.NEXT, "Next sync", False),
+    (Order.LAST_SYNCED, "Last good", False),
+    (Order.NEXT, "Next", False),
 )
 
 

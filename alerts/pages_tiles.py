@@ -149,7 +149,7 @@ def _budget(week: Accuracy) -> Tile:
     burn = [
         f"{rate:,.1f} times over {name.removesuffix('h').removesuffix('d')} {name[-1]}"
         for name, rate in week.burn_rate.items()
-        if rate is not None and name != "7d"
+        if rate and name != "7d"
     ]
     fast = any(rate is not None and rate > FAST_BURN for rate in week.burn_rate.values())
     return Tile(

@@ -13,6 +13,9 @@ from reconciliation.accuracy import Accuracy
 from reconciliation.showing import floored
 from syncsvc.templatetags.mirror import percent
 
+#: Of more of the active accounts than this share nothing may be known, or the whole is not called right.
+MOST_UNMEASURED: Final = 0.1
+
 Link = tuple[str, str]
 """Words, and the name of what they lead to; the page knows the address."""
 
@@ -149,19 +152,24 @@ def _was_right(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
 
 def _right(totals: FleetTotals) -> Verdict:
     day = totals.day
-    said = f"The mirror is right: {floored(day.tally)} over 24 h, goal {goal(day.slo)}"
+    where = "is right where it was looked at" if totals.unmeasured else "is right"
+    said = f"The mirror {where}: {floored(day.tally)} over 24 h, goal {goal(day.slo)}"
     links = [TO_FIGURES]
     if totals.open.discrepancies:
         said += f"; {many(totals.open.discrepancies, 'difference')} still open"
         links.append(TO_OPEN)
     said += "."
+    if totals.unmeasured:
+        said += f" Of {many(totals.unmeasured, 'account')} nothing was compared in that time."
     if totals.attention:
         said += (
             f" {totals.attention:,} of {many(totals.installations, 'account')} "
             f"{'needs' if totals.attention == 1 else 'need'} somebody."
         )
         links.append(TO_ACCOUNTS)
-    return Verdict(badge="Right", tone="good", sentence=said, links=tuple(links))
+    mostly = totals.unmeasured <= MOST_UNMEASURED * totals.active
+    badge, tone = ("Right", "good") if mostly else ("Partly known", "warn")
+    return Verdict(badge=badge, tone=tone, sentence=said, links=tuple(links))
 
 
 def _judged(totals: FleetTotals) -> tuple[Accuracy | None, str]:

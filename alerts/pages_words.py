@@ -34,6 +34,20 @@ def since_when(totals: FleetTotals, incidents: Sequence[FleetIncident], now: dat
     return said
 
 
+def where_not(totals: FleetTotals) -> str:
+    """How many accounts need somebody, and of how many nothing is known."""
+    if not totals.installations:
+        return "There is no account to look at."
+    if totals.attention:
+        need = "needs" if totals.attention == 1 else "need"
+        said = f"{totals.attention:,} of {many(totals.installations, 'account')} {need} somebody."
+    else:
+        said = f"None of {many(totals.installations, 'account')} needs somebody."
+    if totals.unmeasured:
+        said += f" Of {totals.unmeasured:,} nothing was compared in 24 hours."
+    return said
+
+
 def ordered_by(filters: FleetFilters) -> str:
     """By what the accounts are ordered, in words."""
     if filters.order is Order.ATTENTION:

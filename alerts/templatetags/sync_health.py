@@ -66,11 +66,8 @@ def budget_of(row: FleetRow) -> SafeString:
         return NOT_KNOWN
     each = format_html_join(
         "",
-        '<span class="quiet small about">{} of {} {}</span>',
-        (
-            (f"{left.remaining:,}", f"{left.limit:,}", name)
-            for name, left in sorted(row.budgets.items())
-        ),
+        '<span class="quiet small about">{} {}</span>',
+        ((name, f"{left.remaining:,}") for name, left in sorted(row.budgets.items())),
     )
     tone = "" if row.budget_share >= LITTLE_LEFT else "warn"
     share = words.share(row.budget_share)

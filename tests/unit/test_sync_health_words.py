@@ -23,7 +23,7 @@ from alerts.fleet_values import (
 from alerts.pages_table import columns
 from alerts.pages_tiles import Cost
 from alerts.pages_verdict import judge
-from alerts.pages_words import ordered_by, since_when
+from alerts.pages_words import ordered_by, since_when, where_not
 from reconciliation.accuracy import DAY, WEEK, Accuracy, Figure, Tally, measure
 from reconciliation.measuring import Spread, Times
 from reconciliation.sampling import Standing
@@ -88,6 +88,18 @@ def test_right_does_not_hide_what_is_open_and_who_needs_somebody() -> None:
 
     assert badge == "Right"
     assert said.endswith("; 2 differences still open. 1 of 3 accounts needs somebody.")
+
+
+def test_right_says_of_how_many_accounts_nothing_is_known() -> None:
+    badge, said = sentence(unmeasured=1, installations=40, active=40)
+
+    assert badge == "Right"
+    assert said.startswith("The mirror is right where it was looked at: 99.98 % over 24 h")
+    assert said.endswith("Of 1 account nothing was compared in that time.")
+    assert sentence(unmeasured=1)[0] == "Partly known"
+    assert where_not(totals(attention=1, unmeasured=2)) == (
+        "1 of 3 accounts needs somebody. Of 2 nothing was compared in 24 hours."
+    )
 
 
 def test_a_figure_that_misses_the_goal_by_an_item_is_not_rounded_to_it() -> None:
