@@ -86,6 +86,12 @@ class Product:
             "sameSite": "Lax",
         }
 
+    def asked_for(self, login: str = BUSY) -> int:
+        """How many runs people have asked for."""
+        return SyncJob.objects.filter(
+            installation__account_login=login, trigger=SyncJob.Trigger.MANUAL
+        ).count()
+
     def settled(self, login: str = BUSY, seconds: float = 40) -> SyncJob:
         """The newest run of an account, once none is under way."""
         runs = SyncJob.objects.filter(installation__account_login=login)
@@ -122,7 +128,7 @@ def product(var: Path) -> Iterator[Product]:
             **CALM,
         )
         try:
-            served.await_ready()
+            until(lambda: served.status() == 200 and "Ready:" in served.said(), 180, served.said)
             _use_its_database(var)
             yield _people(url, github)
         finally:

@@ -7,7 +7,6 @@ import pytest
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
-from syncsvc.models import SyncJob
 from tests.acceptance.served import until
 from tests.browser.product import BUSY, Product
 from tests.browser.test_log_in import log_in
@@ -22,14 +21,14 @@ def test_an_open_page_whose_session_ended_leads_to_the_door_and_back(
     troubles.expect("40[13]")
     page = visit(served.admin, f"/installations/{served.installation().pk}/")
     here = page.url
-    jobs = SyncJob.objects.count()
+    jobs = served.asked_for()
     Session.objects.all().delete()
     page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}")).click()
     expect(page).to_have_title("Log in · GitHub mirror", timeout=15_000)
     log_in(page)
     expect(page.get_by_role("article", name=BUSY)).to_be_visible()
     assert page.url.rstrip("/") in (here.rstrip("/"), served.url)
-    assert SyncJob.objects.count() == jobs, "nothing was started on nobody's behalf"
+    assert served.asked_for() == jobs, "nothing was started on nobody's behalf"
 
 
 def test_a_browser_that_goes_offline_is_told_and_goes_on(
@@ -44,11 +43,11 @@ def test_a_browser_that_goes_offline_is_told_and_goes_on(
     expect(notice).to_contain_text("connection to the server is lost")
     page.context.set_offline(False)
     expect(notice).to_be_hidden(timeout=40_000)
-    jobs = SyncJob.objects.count()
+    jobs = served.asked_for()
     page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}")).click()
-    until(lambda: SyncJob.objects.count() > jobs, 15, lambda: "nothing was started")
+    until(lambda: served.asked_for() > jobs, 15, lambda: "nothing was started")
     served.settled()
-    assert SyncJob.objects.count() == jobs + 1
+    assert served.asked_for() == jobs + 1
 
 
 def test_a_form_of_before_the_log_in_elsewhere_says_what_to_do(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from syncsvc.models import SyncJob
 from tests.acceptance.served import until
 from tests.browser.product import BUSY, Product
 
@@ -62,16 +61,35 @@ def test_the_menu_opens_closes_and_leads_on(served: Product, visit: Callable[...
     expect(page.get_by_role("heading", level=1)).to_have_text("Issues")
 
 
+def test_a_card_that_renews_itself_keeps_the_focus(
+    served: Product, visit: Callable[..., Page]
+) -> None:
+    page = visit(served.member, "/")
+    card = page.get_by_role("article", name=BUSY)
+    for link in (card.get_by_role("link", name=BUSY).first, card.get_by_role("link", name="24")):
+        link.focus()
+        with page.expect_response(re.compile("/card/")):
+            page.evaluate("document.querySelector('article.card').setAttribute('data-old', '')")
+            page.evaluate("""() => {
+              const card = document.querySelector("article.card");
+              card.setAttribute("hx-get", card.getAttribute("hx-get").split("?")[0]);
+              htmx.process(card);
+              card.dispatchEvent(new CustomEvent("live"));
+            }""")
+        expect(page.locator("article[data-old]")).to_have_count(0)
+        expect(link).to_be_focused()
+
+
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 def test_a_sync_is_started_by_key_and_the_focus_stays(
     served: Product, visit: Callable[..., Page], key: str
 ) -> None:
     served.settled()
-    jobs = SyncJob.objects.count()
+    jobs = served.asked_for()
     page = visit(served.operator, "/")
     page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}")).focus()
     page.keyboard.press(key)
-    until(lambda: SyncJob.objects.count() > jobs, 15, lambda: "nothing was started")
+    until(lambda: served.asked_for() > jobs, 15, lambda: "nothing was started")
     served.settled()
-    assert SyncJob.objects.count() == jobs + 1
+    assert served.asked_for() == jobs + 1
     assert page.evaluate("document.activeElement.id").startswith("sync-")

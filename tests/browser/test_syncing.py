@@ -35,7 +35,7 @@ def test_a_sync_is_watched_live_to_its_summary(
 ) -> None:
     page = visit(served.operator, "/")
     served.world.edit(served.repository().id, description="Changed while nobody listened")
-    before = SyncJob.objects.count()
+    before = served.asked_for()
     page.evaluate("window.sameDocument = true")
     sync_button(page).click()
     card = page.get_by_role("article", name=BUSY)
@@ -51,7 +51,7 @@ def test_a_sync_is_watched_live_to_its_summary(
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"Run of {BUSY}")
     run = served.settled()
     expect(page.locator("main")).to_contain_text("updated")
-    assert SyncJob.objects.count() == before + 1
+    assert served.asked_for() == before + 1
     assert (run.status, run.requested_by) == (SyncJob.Status.SUCCEEDED, served.operator)
 
 
@@ -59,19 +59,19 @@ def test_a_sync_is_watched_live_to_its_summary(
 def test_a_double_click_makes_one_job(
     served: Product, visit: Callable[..., Page], slow: None
 ) -> None:
-    before = SyncJob.objects.count()
+    before = served.asked_for()
     page = visit(served.operator, "/")
     sync_button(page).dblclick()
     expect(page.get_by_role("article", name=BUSY).locator(".progress")).to_be_visible(
         timeout=PATIENCE
     )
-    assert SyncJob.objects.count() == before + 1
+    assert served.asked_for() == before + 1
 
 
 def test_two_browsers_at_once_make_one_job(
     served: Product, visit: Callable[..., Page], slow: None
 ) -> None:
-    before = SyncJob.objects.count()
+    before = served.asked_for()
     pages = [visit(served.operator, "/"), visit(served.admin, "/")]
     for page in pages:
         sync_button(page).click(no_wait_after=True)
@@ -79,7 +79,7 @@ def test_two_browsers_at_once_make_one_job(
         expect(page.get_by_role("article", name=BUSY).locator(".progress")).to_be_visible(
             timeout=PATIENCE
         )
-    assert SyncJob.objects.count() == before + 1
+    assert served.asked_for() == before + 1
 
 
 def test_who_may_not_is_told_why(served: Product, visit: Callable[..., Page]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from syncsvc.models import SyncJob
 from tests.browser.product import BUSY, Product
 from tests.browser.test_log_in import log_in
 
@@ -16,9 +15,9 @@ pytestmark = pytest.mark.spec("R18.6")
 def test_log_in_sync_filter_and_page_through(served: Product, visit: Callable[..., Page]) -> None:
     page = visit(path="/", java_script_enabled=False)
     log_in(page)
-    jobs = SyncJob.objects.count()
+    jobs = served.asked_for()
     page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}")).click()
-    assert SyncJob.objects.count() == jobs + 1
+    assert served.asked_for() == jobs + 1
     expect(page.get_by_role("article", name=BUSY)).to_be_visible()
     served.settled()
     page.goto("/")
