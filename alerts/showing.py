@@ -1,6 +1,6 @@
 """Where the floors below show incidents without knowing them: `/metrics`, and the account's page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ TONES: Final = {Severity.CRITICAL: "bad", Severity.HIGH: "warning", Severity.WAR
 SHOWN_ELSEWHERE: Final = (Kind.MASS_DISAPPEARANCE, Kind.DEAD_LETTERS)
 
 MOST_OF_A_RUN: Final = 20
+MOST_IN_BANNER: Final = 5
 
 
 def register() -> None:
     """Puts incidents where people and machines look."""
     health.register("incidents", gauges)
     blocks.register("incidents", block, "alerts/_incidents.html", place="top")
+    blocks.register("banner", banner, "alerts/_banner.html", on="accounts", place="top")
     blocks.register("incidents", of_run, "alerts/_run_incidents.html", on="run", place="top")
 
 
@@ -58,6 +60,17 @@ def block(installation: Installation, user: Viewer, _now: datetime) -> dict[str,
         return None
     shown = [{"row": row, "tone": TONES[Severity(row.severity)]} for row in rows]
     return {"incidents": shown, "in_admin": _opens_admin(user)}
+
+
+def banner(shown: Sequence[int], _user: Viewer, _now: datetime) -> dict[str, Any] | None:
+    """What is critical of the accounts on a page, the longest first; nothing while nothing is."""
+    rows = selectors.unresolved(
+        Incident.objects.filter(installation__in=shown, severity=Severity.CRITICAL)
+    ).select_related("installation")
+    found = list(rows.order_by("opened_at", "pk")[: MOST_IN_BANNER + 1]) if shown else []
+    if not found:
+        return None
+    return {"incidents": found[:MOST_IN_BANNER], "more": len(found) > MOST_IN_BANNER}
 
 
 def of_run(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from syncsvc.selectors import Viewer
 Place = Literal["top", "below"]
 """Above everything, for what needs somebody to act; or among the figures."""
 Subject = Literal["account", "accounts", "run", "repository"]
-"""Whose page it is: the block's `Fill` is given an `Installation`, a list of them, a `SyncJob`, a
+"""Whose page it is: the block's `Fill` is given an `Installation`, the list of their ids, a `SyncJob`, a
 `Repository`."""
 Fill = Callable[[Any, Viewer, datetime], dict[str, Any] | None]
 """What a block shows of its subject to a user at a time; None for nothing."""

@@ -8,8 +8,19 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from syncsvc import clock, pacing, selectors, state, status, words
+from syncsvc import (
+    advising,
+    clock,
+    mirrored,
+    pacing,
+    run_story,
+    selectors,
+    state,
+    status,
+    words,
+)
 from syncsvc.breaker import State
+from syncsvc.mirrored import Amounts
 from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Reason
 from syncsvc.state import Snapshot
@@ -31,6 +42,10 @@ class LastRun:
     finished_at: datetime | None
     dry_run: bool
     counts: tuple[tuple[str, int], ...]
+    #: Who asked for it; empty when nobody did.
+    asked_by: str
+    #: What it came to, in a sentence (P16).
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +58,8 @@ class Card:
     badge: str
     tone: str
     repositories: int
+    #: What else is mirrored, by kind.
+    amounts: Amounts
     last_synced_at: datetime | None
     next_scheduled_at: datetime | None
     rhythm: str
@@ -54,6 +71,8 @@ class Card:
     #: Whether the viewer may end that pause.
     may_try: bool
     hint: str
+    #: What the viewer can do now, in a sentence (R15.5).
+    advice: str
     can_sync: bool
     job_id: str | None
     job_status: str
@@ -101,7 +120,14 @@ class Card:
             self.may_cancel,
         )
         return _digest(
-            *shown, texts, self.repositories, self.cancelling, self.progress, self.last_run
+            *shown,
+            texts,
+            self.advice,
+            self.repositories,
+            self.amounts,
+            self.cancelling,
+            self.progress,
+            self.last_run,
         )
 
 
@@ -115,8 +141,16 @@ def read(user: Any, installations: QuerySet[Installation]) -> list[Card]:
     latest = selectors.latest_jobs(rows)
     paused = [row.pk for row in rows if row.breaker_open_until and row.breaker_open_until > now]
     tried = selectors.operated(user, paused)
+    held = mirrored.amounts({row.pk: latest[row.pk].pk if row.pk in latest else "" for row in rows})
     return [
-        _card(snapshot, latest.get(snapshot.installation.pk), cancellable, tried, now)
+        _card(
+            snapshot,
+            latest.get(snapshot.installation.pk),
+            held[snapshot.installation.pk],
+            may_cancel=snapshot.active_job is not None and snapshot.active_job.pk in cancellable,
+            may_operate=snapshot.installation.pk in tried,
+            now=now,
+        )
         for snapshot in snapshots
     ]
 
@@ -124,8 +158,10 @@ def read(user: Any, installations: QuerySet[Installation]) -> list[Card]:
 def _card(
     snapshot: Snapshot,
     last: SyncJob | None,
-    cancellable: set[Any],
-    tried: set[int],
+    amounts: Amounts,
+    *,
+    may_cancel: bool,
+    may_operate: bool,
     now: datetime,
 ) -> Card:
     row, job = snapshot.installation, snapshot.active_job
@@ -140,18 +176,20 @@ def _card(
         badge=word,
         tone=tone,
         repositories=snapshot.state.repositories,
+        amounts=amounts,
         last_synced_at=shown.last_synced_at,
         next_scheduled_at=shown.next_scheduled_at,
         rhythm=_rhythm(row),
         error=shown.last_sync_error or "",
         action_needed=shown.action_needed or "",
         breaker=_breaker(row, shown, now),
-        may_try=row.pk in tried and shown.reason == Reason.BREAKER_OPEN,
+        may_try=may_operate and shown.reason == Reason.BREAKER_OPEN,
         hint=hint(shown, now),
+        advice=advising.advice(row, shown, job, last, may_operate=may_operate),
         can_sync=shown.can_sync_now,
         job_id=shown.active_job_id,
         job_status=job.status if job else "",
-        may_cancel=job is not None and job.pk in cancellable,
+        may_cancel=may_cancel,
         cancelling=job is not None and job.cancel_requested_at is not None,
         progress=shown.active_job_progress,
         last_run=_last_run(last),
@@ -221,6 +259,8 @@ def _last_run(job: SyncJob | None) -> LastRun | None:
         finished_at=job.finished_at,
         dry_run=job.dry_run,
         counts=totals(job.counts.values()),
+        asked_by=job.requested_by.get_username() if job.requested_by else "",
+        summary=run_story.summary(job.counts.values(), dry_run=job.dry_run),
     )
 
 

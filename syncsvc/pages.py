@@ -6,7 +6,7 @@ Each works without JavaScript (links, forms, redirects); htmx only swaps fragmen
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -48,6 +48,7 @@ ORDERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "pushed": ("Last pushed", (F("pushed_at").desc(nulls_last=True),)),
     "synced": ("Longest since synced", ("last_synced_at",)),
 }
+LOGGED_OUT = "You were logged out meanwhile, so nothing was done. Log in, and do it again."
 
 View = Callable[..., HttpResponseBase]
 Row = TypeVar("Row", bound=Model)
@@ -64,13 +65,24 @@ def members_only(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.htmx and not request.user.is_authenticated:  # type: ignore[attr-defined]  # middleware's
-            page = request.htmx.current_url_abs_path  # type: ignore[attr-defined]  # the middleware's
-            back = urlencode({"next": page or "/"})
-            return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{back}")
+        is_known = request.user.is_authenticated
+        if not is_known and request.method == "POST":
+            messages.warning(request, LOGGED_OUT)
+        if not is_known and (request.htmx or request.method == "POST"):  # type: ignore[attr-defined]  # middleware's
+            return _to_log_in(request)
         return inside(request, *args, **kwargs)
 
     return answer
+
+
+def _to_log_in(request: HttpRequest) -> HttpResponse:
+    """The log-in, and from there to the page that was open: an address that was posted to shows none."""
+    page = request.htmx.current_url_abs_path  # type: ignore[attr-defined]  # the middleware's
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    if not page and came_from.netloc == request.get_host():
+        page = urlunsplit(("", "", came_from.path, came_from.query, ""))
+    where = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page or '/'})}"
+    return HttpResponseClientRedirect(where) if request.htmx else redirect(where)  # type: ignore[attr-defined]
 
 
 def narrow(
@@ -117,6 +129,9 @@ def home(request: HttpRequest) -> HttpResponse:
             "refresh": any(card.progress for card in shown),
             "searchable": bool(wanted) or page.paginator.num_pages > 1,
             "silent": list(watchman.silent(clock.now()).values()),
+            "blocks": blocks.of(
+                [card.pk for card in shown], request.user, clock.now(), on="accounts"
+            ),
             "may_mend": selectors.sees_everything(request.user),
         },
     )

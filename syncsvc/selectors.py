@@ -210,6 +210,7 @@ def latest_jobs(shown: list[Installation]) -> dict[int, SyncJob]:
         .exclude(mode__in=SyncJob.UNASKED)
         .order_by("installation_id", "-created_at")
         .distinct("installation_id")
+        .select_related("requested_by")
         .defer("plan", "failures")
     )
     return {job.installation_id: job for job in ended}

@@ -48,12 +48,12 @@ def test_an_installation_costs_the_same_queries_for_one_repository_and_for_fifty
     RepositoryFactory.create(installation=mine)
     SyncJobFactory.create(installation=mine)
     client = browser(member_of(mine))
-    with django_assert_num_queries(23):
+    with django_assert_num_queries(24):
         client.get(f"/installations/{mine.pk}/")
     RepositoryFactory.create_batch(59, installation=mine)
     for _ in range(10):
         SyncJobFactory.create(installation=mine)
-    with django_assert_num_queries(23):
+    with django_assert_num_queries(24):
         page = client.get(f"/installations/{mine.pk}/")
     assert "Page 1 of 2" in text(page)
 

@@ -240,13 +240,13 @@ def test_home_costs_the_same_queries_for_one_card_and_for_twenty(
     user = member_of(mine)
     SyncJobFactory.create(installation=mine, running=True)
     client = browser(user)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(12):
         client.get("/")
     for _ in range(19):
         other = MembershipFactory.create(user=user).installation
         SyncJobFactory.create(installation=other)
         SyncJobFactory.create(installation=other, running=True)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(12):
         assert client.get("/").content.decode().count("<article") == 20
 
 
