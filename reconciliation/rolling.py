@@ -54,13 +54,21 @@ def _alone() -> bool:
 def _onwards(now: datetime) -> int:
     """The next whole hours, as far as a midnight."""
     known = RolledUntil.objects.first()
-    since = known.until if known is not None else _beginning()
+    oldest = None if known is not None else _oldest()
+    since = known.until if known is not None else oldest and floor(oldest, 24)
     if since is None:
         return 0
-    until = min(_over(now), floor(since, 24) + DAY)
+    over, midnight = _over(now), floor(since, 24) + DAY
+    following = _oldest(since)
+    # Days of nothing are passed over at once; a day that was begun is summed to its end.
+    nothing = since == floor(since, 24) and (following is None or following >= midnight)
+    until = min(over, midnight)
+    if nothing:
+        until = over if following is None else min(over, floor(following, 24))
     if until <= since:
         return 0
-    _write(since, until)
+    if not nothing:
+        _write(since, until)
     if known is None:
         RolledUntil.objects.create(since=since, until=until)
     else:
@@ -84,16 +92,18 @@ def _over(now: datetime) -> datetime:
     return floor(min(now, row[0]))
 
 
-def _beginning() -> datetime | None:
-    """The midnight before the oldest that there is to sum."""
+def _oldest(since: datetime | None = None) -> datetime | None:
+    """The time of the oldest that there is to sum, from then on."""
+    later = "true" if since is None else f"t.{{at}} >= '{since.isoformat()}'::timestamptz"
     oldest = " UNION ALL ".join(
-        f"SELECT min(t.{each.at}) AS at FROM {each.table} AS t WHERE {each.condition}"  # noqa: S608
+        f"""SELECT min(t.{each.at}) AS at FROM {each.table} AS t
+        WHERE {each.condition} AND {later.format(at=each.at)}"""  # noqa: S608
         for each in SOURCES
     )
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT min(at) FROM ({oldest}) AS all_of_them")  # noqa: S608
         at: datetime | None = cursor.fetchone()[0]
-    return None if at is None else floor(at, 24)
+    return at
 
 
 # -- once more -------------------------------------------------------------------------------------

@@ -1,28 +1,439 @@
-"""The figures of the whole fleet: right, whatever happened when, and in a fixed number of queries."""
+"""The figures of the whole fleet against the same reckoned from the rows one by one, for any history.
 
-from datetime import timedelta
+Whatever ended when, and whenever hours were rolled or not: the answer is the same (R9.2, R18.1, R18.5).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from alerts import fleet
-from alerts.fleet_values import FleetFilters, Window
+from alerts.fleet_values import Fleet, FleetFilters, Order, State, Window
+from alerts.models import Incident
 from reconciliation import rolling
-from syncsvc import clock
-from tests.factories import InstallationFactory, SyncJobFactory
-from tests.judge_factories import DiscrepancyFactory, RunFigureFactory, SampleAuditFactory
+from reconciliation.accuracy import DAY, WEEK, Figure, Tally, measure
+from reconciliation.models import Discrepancy, RolledHours, RolledUntil, RunFigure, StaleDay
+from reconciliation.sums import BOUNDS, Point, Runs
+from syncsvc.models import Gap, Installation, SyncJob
+from tests.factories import (
+    DeadLetterFactory,
+    DeliveryFactory,
+    GapFactory,
+    InstallationFactory,
+    RateBudgetFactory,
+    SyncJobFactory,
+)
+from tests.judge_factories import DiscrepancyFactory, ReviewFactory, RunFigureFactory
 
 pytestmark = pytest.mark.django_db
 
+#: An hour and a minute that are neither the first of the day nor the last.
+NOW = datetime(2026, 11, 18, 13, 34, 56, 789_000, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+MONTH = timedelta(days=30)
+ENDED = ("succeeded", "partial", "failed", "dead", "cancelled")
+TYPES = ("stale_issue", "missing_repo", "commit_missing_at_github")
 
-def test_rolling_changes_no_figure() -> None:
-    now = clock.now()
-    one = InstallationFactory.create()
-    SyncJobFactory.create(installation=one)
-    RunFigureFactory.create(installation=one)
-    DiscrepancyFactory.create(installation=one, detected_at=now - timedelta(hours=30))
-    SampleAuditFactory.create(installation=one, at=now - timedelta(hours=3))
-    for window in Window:
-        before = fleet.read(FleetFilters(window=window), now)
-        rolling.roll(now)
-        after = fleet.read(FleetFilters(window=window), now)
-        assert before == after
+#: Moments where something could be counted twice or not at all, and any other of five weeks.
+BORDERS = [
+    NOW, NOW + TICK, NOW - DAY, NOW - DAY + TICK, NOW - WEEK, NOW - WEEK + TICK, NOW - MONTH,
+    NOW - MONTH + TICK, NOW.replace(minute=0, second=0, microsecond=0),
+    NOW.replace(hour=0, minute=0, second=0, microsecond=0),
+    NOW.replace(hour=12, minute=0, second=0, microsecond=0) - TICK,
+]  # fmt: skip
+MOMENTS = st.one_of(
+    st.sampled_from(BORDERS),
+    st.integers(0, 2 * 3_600).map(lambda n: NOW - timedelta(seconds=n)),
+    st.integers(0, 35 * 86_400).map(lambda n: NOW - timedelta(seconds=n)),
+)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that is counted, of one of two accounts."""
+
+    what: str
+    account: int
+    at: datetime
+    value: Any
+
+
+HAPPENINGS = st.one_of(
+    st.builds(
+        Happening,
+        st.just("run"),
+        st.integers(0, 1),
+        MOMENTS,
+        st.tuples(
+            st.sampled_from(ENDED),
+            st.sampled_from(["incremental", "full", "repo", "recheck", "audit"]),
+            st.sampled_from([False, False, False, True]),
+            st.one_of(st.none(), st.sampled_from([0.0, *BOUNDS]), st.floats(0, 8_000)),
+        ),
+    ),
+    st.builds(
+        Happening,
+        st.just("figure"),
+        st.integers(0, 1),
+        MOMENTS,
+        st.tuples(
+            st.sampled_from(["repositories", "commits"]), st.integers(0, 900), st.integers(0, 9)
+        ),
+    ),
+    st.builds(Happening, st.just("found"), st.integers(0, 1), MOMENTS, st.sampled_from(TYPES)),
+    st.builds(Happening, st.just("gap"), st.integers(0, 1), MOMENTS, st.none()),
+    st.builds(Happening, st.just("roll"), st.just(0), MOMENTS, st.none()),
+)
+
+
+@pytest.fixture
+def accounts() -> list[Installation]:
+    return list(InstallationFactory.create_batch(2))
+
+
+def write(each: Happening, account: Installation, jobs: list[SyncJob]) -> None:
+    """Makes the row; late ones too: nothing is written in the order in which it happened."""
+    if each.what == "roll":
+        rolling.roll(each.at)
+    elif each.what == "run":
+        status, mode, dry_run, seconds = each.value
+        began = None if seconds is None else each.at - timedelta(seconds=seconds)
+        SyncJob.objects.create(
+            installation=account,
+            trigger="cron",
+            mode=mode,
+            repository="acme/one",
+            dry_run=dry_run,
+            status=status,
+            created_at=each.at - timedelta(hours=3),
+            run_after=each.at,
+            started_at=began,
+            finished_at=each.at,
+        )
+    elif each.what == "figure":
+        entity, compared, wrong = each.value
+        jobs.append(SyncJobFactory.create(installation=account, dry_run=True))
+        RunFigure.objects.create(
+            job=jobs[-1],
+            installation=account,
+            entity=entity,
+            at=each.at,
+            compared=compared,
+            matched=max(0, compared - wrong),
+            unknown=wrong,
+        )
+    elif each.what == "found":
+        Discrepancy.objects.create(
+            installation=account,
+            repository_github_id=Discrepancy.objects.count(),
+            entity="issues",
+            type=each.value,
+            detected_at=each.at,
+            proposed_action="update",
+            repair_status="proposed",
+            correlation_id="00000000-0000-0000-0000-000000000001",
+            detector="run",
+        )
+    elif each.what == "gap":
+        Gap.objects.create(
+            installation=account,
+            reason="silence",
+            step="closed",
+            began_at=each.at,
+            ended_at=each.at,
+            opened_at=each.at,
+            closed_at=each.at,
+            next_step_at=each.at,
+        )
+
+
+def inside(
+    all_of_them: list[Happening], what: str, since: datetime, until: datetime
+) -> Iterator[Happening]:
+    """Those from `since` on and before `until`."""
+    return (each for each in all_of_them if each.what == what and since <= each.at < until)
+
+
+def runs_of(all_of_them: list[Happening], since: datetime, until: datetime) -> Runs:
+    counted = Counter(
+        each.value[0]
+        for each in inside(all_of_them, "run", since, until)
+        if each.value[1] not in ("recheck", "audit") and not each.value[2]
+    )
+    return Runs(
+        succeeded=counted["succeeded"],
+        partial=counted["partial"],
+        failed=counted["failed"] + counted["dead"],
+        cancelled=counted["cancelled"],
+    )
+
+
+def seconds_of(all_of_them: list[Happening], since: datetime, until: datetime) -> list[float]:
+    return sorted(
+        timedelta(seconds=each.value[3]).total_seconds()
+        for each in inside(all_of_them, "run", since, until)
+        if each.value[1] not in ("recheck", "audit")
+        and not each.value[2]
+        and each.value[0] != "cancelled"
+        and each.value[3] is not None
+    )
+
+
+def figures_of(all_of_them: list[Happening]) -> list[Figure]:
+    return [
+        Figure(
+            at=each.at,
+            entity=each.value[0],
+            tally=Tally(
+                compared=each.value[1],
+                matched=max(0, each.value[1] - each.value[2]),
+                unknown=each.value[2],
+            ),
+        )
+        for each in all_of_them
+        if each.what == "figure"
+    ]
+
+
+def check_point(point: Point, all_of_them: list[Happening]) -> None:
+    since, until = point.since, point.until
+    assert point.sums.runs == runs_of(all_of_them, since, until)
+    known = [each for each in figures_of(all_of_them) if since <= each.at < until]
+    assert point.sums.tally == sum((each.tally for each in known), Tally())
+    assert (point.accuracy is None) == (point.sums.tally.compared == 0)
+    assert point.sums.found == len(list(inside(all_of_them, "found", since, until)))
+    assert point.sums.gaps == len(list(inside(all_of_them, "gap", since, until)))
+    seconds = seconds_of(all_of_them, since, until)
+    assert point.sums.durations.number == len(seconds)
+    if not seconds:
+        assert (point.seconds_mean, point.seconds_p95) == (None, None)
+        return
+    assert point.seconds_mean == pytest.approx(sum(seconds) / len(seconds), abs=0.001)
+    p95 = seconds[-(-len(seconds) * 95 // 100) - 1]
+    assert point.seconds_p95 == next((bound for bound in BOUNDS if p95 <= bound), None)
+
+
+def check(shown: Fleet, all_of_them: list[Happening], of_each: dict[int, list[Happening]]) -> None:
+    """Everything that `shown` says of the past."""
+    since, until = NOW - shown.filters.window.length + TICK, NOW + TICK
+    for length, runs, accuracy in (
+        (DAY, shown.totals.runs_day, shown.totals.day),
+        (WEEK, shown.totals.runs_week, shown.totals.week),
+    ):
+        assert runs == runs_of(all_of_them, NOW - length + TICK, until)
+        expected = measure(figures_of(all_of_them), NOW, length)
+        # An entity of which nothing was compared need not be named.
+        named = {name: tally for name, tally in expected.by_entity.items() if tally != Tally()}
+        assert accuracy == replace(expected, by_entity=named)
+    found = Counter(each.value for each in inside(all_of_them, "found", since, until))
+    assert shown.totals.by_type == dict(found)
+    assert shown.totals.found == found.total()
+    assert shown.trend[0].since == since
+    assert shown.trend[-1].until == until
+    for point in shown.trend:
+        check_point(point, all_of_them)
+    for row in shown.rows:
+        own = of_each[row.pk]
+        assert row.runs_day == runs_of(own, NOW - DAY + TICK, until)
+        assert row.runs_week == runs_of(own, NOW - WEEK + TICK, until)
+        assert row.day == measure(figures_of(own), NOW, DAY).tally
+        assert row.week == measure(figures_of(own), NOW, WEEK).tally
+        assert (
+            row.found == sum(row.by_type.values()) == len(list(inside(own, "found", since, until)))
+        )
+        assert row.durations.number == len(seconds_of(own, since, until))
+        assert sum((each.sums.runs for each in row.series), Runs()) == runs_of(own, since, until)
+
+
+@pytest.mark.spec("P19", "P22", "R9.2", "R18.5")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(HAPPENINGS, max_size=12), st.sampled_from(Window), st.booleans())
+def test_any_history_adds_up_whenever_hours_were_rolled(
+    accounts: list[Installation], history: list[Happening], window: Window, last: bool
+) -> None:
+    clean()
+    jobs: list[SyncJob] = []
+    for each in history:
+        write(each, accounts[each.account], jobs)
+    if last:
+        rolling.roll(NOW)
+    of_each = {
+        account.pk: [each for each in history if each.account == place]
+        for place, account in enumerate(accounts)
+    }
+    check(fleet.read(FleetFilters(window=window), NOW), history, of_each)
+    one = fleet.read(FleetFilters(window=window, installation=accounts[0].pk), NOW)
+    check(one, of_each[accounts[0].pk], of_each)
+
+
+def clean() -> None:
+    """Each example begins with nothing."""
+    for model in (RolledHours, RolledUntil, StaleDay, RunFigure, Discrepancy, Gap, SyncJob):
+        model.objects.all().delete()
+
+
+@pytest.mark.spec("P18", "P20", "P21", "R18.1")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 5_000)), max_size=5),
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.sampled_from(Incident.Severity.values),
+            st.booleans(),
+            st.integers(0, 3_000),
+        ),
+        max_size=5,
+    ),
+    st.lists(st.one_of(st.none(), st.integers(-9_000, 9_000)), min_size=4, max_size=4),
+)
+def test_the_present_is_told_as_it_is(
+    accounts: list[Installation],
+    gaps: list[tuple[int, bool, int]],
+    told: list[tuple[int, str, bool, int]],
+    times: list[int | None],
+) -> None:
+    Gap.objects.all().delete()
+    Incident.objects.all().delete()
+    moments = [None if each is None else NOW + timedelta(seconds=each) for each in times]
+    for place, account in enumerate(accounts):
+        account.last_synced_at, account.next_scheduled_at = moments[place], moments[2 + place]
+        account.save()
+    reasons = iter(list(Gap.Reason.values) * 2)
+    opened = Counter[int]()
+    for place, is_open, age in gaps:
+        at = NOW - timedelta(seconds=age)
+        closed = None if is_open else at
+        reason = next(reasons)
+        if is_open and Gap.objects.filter(
+            installation=accounts[place], reason=reason, closed_at=None
+        ):
+            continue
+        opened[place] += is_open
+        Gap.objects.create(
+            installation=accounts[place],
+            reason=reason,
+            step="open" if is_open else "closed",
+            began_at=at,
+            ended_at=at,
+            opened_at=at,
+            closed_at=closed,
+            next_step_at=at,
+        )
+    for number, (place, severity, resolved, age) in enumerate(told):
+        at = NOW - timedelta(seconds=age)
+        Incident.objects.create(
+            key=f"stale/{number}",
+            kind="stale",
+            severity=severity,
+            status="resolved" if resolved else "open",
+            installation=accounts[place],
+            title="No sync",
+            opened_at=at,
+            last_seen_at=at,
+            resolved_at=at if resolved else None,
+        )
+    shown = fleet.read(FleetFilters(order=Order.LOGIN, descending=False), NOW)
+    assert [row.pk for row in shown.rows] == [each.pk for each in accounts]
+    for place, row in enumerate(shown.rows):
+        assert (row.last_success, row.next_scheduled_at) == (moments[place], moments[2 + place])
+        assert row.open.gaps == opened[place]
+        lasting = [each[1] for each in told if each[0] == place and not each[2]]
+        assert row.open.incidents == len(lasting)
+        assert row.worst_severity == max(lasting, key=Incident.Severity.values.index, default=None)
+    totals = shown.totals
+    assert totals.open.gaps == opened.total()
+    assert totals.last_success == max((each for each in moments[:2] if each), default=None)
+    assert totals.next_scheduled_at == min((each for each in moments[2:] if each), default=None)
+    expected = sorted((NOW - timedelta(seconds=age), severity) for _, severity, _, age in told)
+    told_of = sorted((each.opened_at, each.severity) for each in shown.incidents)
+    assert told_of == expected
+    assert [each.opened_at for each in shown.incidents] == sorted(
+        (each.opened_at for each in shown.incidents), reverse=True
+    )
+
+
+def test_what_is_open_and_what_waits_is_counted_for_each_account() -> None:
+    here, there = InstallationFactory.create_batch(2)
+    DiscrepancyFactory.create(installation=here)
+    DiscrepancyFactory.create(installation=here, repaired=True)
+    ReviewFactory.create(installation=here)
+    GapFactory.create(installation=here)
+    DeadLetterFactory.create(installation=here)
+    DeliveryFactory.create(account=here, waiting=True)
+    SyncJobFactory.create(installation=here, waiting=True)
+    RateBudgetFactory.create(installation=here, remaining=1_000)
+    RateBudgetFactory.create(
+        installation=there, remaining=1, reset_at=NOW - timedelta(days=900), resource="graphql"
+    )
+    now = datetime.now(UTC)
+    rows = {row.pk: row for row in fleet.read(FleetFilters(), now).rows}
+    row, quiet = rows[here.pk], rows[there.pk]
+    assert (row.open.discrepancies, row.open.reviews, row.open.gaps) == (1, 1, 1)
+    assert (row.open.dead_letters, row.backlog.deliveries, row.backlog.queued) == (1, 1, 1)
+    assert (row.state, row.badge) == (State.WAITING, "Waiting for a worker")
+    assert row.budgets["core"].share == 0.2
+    assert quiet.budgets["graphql"].remaining == 5_000
+    assert (quiet.state, quiet.last_run, quiet.day.accuracy) == (State.NEVER, None, None)
+    assert quiet.runs_day.success_rate is None
+    assert row.attention[0] == "waits for a decision"
+
+
+@pytest.mark.spec("R18.1")
+def test_rows_are_filtered_ordered_and_cut_and_the_totals_are_of_all_that_match() -> None:
+    now = datetime.now(UTC)
+    wrong, right, silent, gone = (
+        InstallationFactory.create(account_login=name)
+        for name in ("Beta", "alpha", "gamma-a", "delta")
+    )
+    Installation.objects.filter(pk=gone.pk).update(status="uninstalled")
+    RunFigureFactory.create(installation=wrong, compared=1_000, matched=900)
+    RunFigureFactory.create(installation=right, compared=9_000)
+    DiscrepancyFactory.create(installation=wrong, type="wrong_name")
+
+    def asked(**filters: Any) -> list[str]:
+        return [row.login for row in fleet.read(FleetFilters(**filters), now).rows]
+
+    by_login = {"order": Order.LOGIN, "descending": False}
+    assert asked(**by_login) == ["alpha", "Beta", "delta", "gamma-a"]
+    # What is not known comes last, whichever way.
+    for descending, first in ((True, ["alpha", "Beta"]), (False, ["Beta", "alpha"])):
+        order = {"order": Order.ACCURACY, "descending": descending}
+        assert asked(**order) == [*first, "delta", "gamma-a"]
+    assert asked(q="A-A") == ["gamma-a"]
+    assert asked(status="uninstalled") == ["delta"]
+    assert asked(type="wrong_name") == ["Beta"]
+    assert asked(type="missing_repo") == []
+    assert asked(status="attention")[0] == "Beta"
+    assert asked(installation=silent.pk) == ["gamma-a"]
+    page = fleet.read(FleetFilters(**by_login), now, offset=1, limit=1)
+    assert [row.login for row in page.rows] == ["Beta"]
+    assert (page.matching, page.totals.day.tally.compared) == (4, 10_000)
+    named = fleet.read(FleetFilters(type="wrong_name"), now)
+    assert (named.totals.day.tally.compared, named.totals.installations) == (1_000, 1)
+    nobody = fleet.read(FleetFilters(q="nobody"), now)
+    assert (nobody.rows, nobody.totals.day.tally.accuracy, nobody.incidents) == ((), None, ())
+
+
+@pytest.mark.spec("R18.5")
+@pytest.mark.parametrize("rolls", [False, True])
+def test_the_number_of_queries_does_not_grow_with_the_fleet(
+    *, rolls: bool, django_assert_max_num_queries: Any
+) -> None:
+    now = datetime.now(UTC)
+    counted = []
+    for more in (3, 57):
+        for account in InstallationFactory.create_batch(more):
+            RunFigureFactory.create(installation=account, at=now - timedelta(hours=30))
+        if rolls:
+            rolling.roll(now)
+        with django_assert_max_num_queries(12) as queries:
+            fleet.read(FleetFilters(window=Window.WEEK), now, limit=50)
+        counted.append(len(queries))
+    assert counted[0] == counted[1]
