@@ -3,13 +3,10 @@
 At the next start, when no process mirrors it any more; hides how simulated accounts are known.
 """
 
-import structlog
 from django.db import transaction
 
 from syncsvc.models import Delivery, Hook, Installation
 from syncsvc.simulator import World
-
-log = structlog.get_logger(__name__)
 
 
 def forget_what_was_simulated(world: World) -> int:
@@ -27,5 +24,4 @@ def forget_what_was_simulated(world: World) -> int:
         if not Installation.objects.exists():  # else it is not known whose the rest is
             Delivery.objects.all().delete()
             Hook.objects.all().delete()
-    log.info("demo.forgotten", accounts=len(rows))
     return len(rows)

@@ -147,7 +147,9 @@ def _prepare() -> None:
     """The tables, and whether an account was set up by clicks: then there is no demo."""
     call_command("prepare")
     if demo.has_left():
-        demo_end.forget_what_was_simulated(World.generate(DEMO_SEED, 0))
+        world = World.generate(DEMO_SEED, DEMO_REPOSITORIES)
+        if demo_end.forget_what_was_simulated(world):
+            sys.stdout.write("The demo was left: what was simulated is forgotten.\n")
     if Credential.objects.exists():
         raise SystemExit(SET_UP)
 
