@@ -203,7 +203,8 @@ def _database(local: Local) -> Iterator[Finding]:
     yield Finding(
         key="migrations", group=SERVER, title="Tables", at=local.now,
         state=BAD if local.unapplied else OK,
-        says=f"Migrations that are missing: {local.unapplied}." if local.unapplied else "They are those of this release.",
+        says=f"Migrations that are missing: {local.unapplied}." if local.unapplied
+        else "They are those of this release.",
         fix="Run python manage.py prepare." if local.unapplied else "",
     )  # fmt: skip
     yield Finding(
