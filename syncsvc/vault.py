@@ -31,3 +31,13 @@ def decrypt(stored: bytes | memoryview) -> str:
         return _box(tuple(settings.FIELD_ENCRYPTION_KEYS)).decrypt(bytes(stored)).decode()
     except InvalidToken as error:
         raise UnreadableSecret from error
+
+
+def renewed(stored: bytes | memoryview) -> bytes | None:
+    """The same secret under the newest key; None where it is already. Raises `UnreadableSecret`."""
+    keys = tuple(settings.FIELD_ENCRYPTION_KEYS)
+    try:
+        _box(keys[:1]).decrypt(bytes(stored))
+    except InvalidToken:
+        return encrypt(decrypt(stored))
+    return None

@@ -85,6 +85,29 @@ def remove(user: Any, kind: str, *, seen: str) -> None:
         _emit("credential.removed", user, told)
 
 
+def renew_encryption() -> int:
+    """Puts what is stored under the newest of `FIELD_ENCRYPTION_KEYS`, so that the older ones can go.
+
+    At every start. The secrets stay what they are, so no process has to read them again; what cannot
+    be read is left for whoever still has its key. Returns how many rows were written.
+    """
+    written = 0
+    for row in Credential.objects.all():
+        fresh: dict[str, bytes] = {}
+        for name in ("private_key", "webhook_secret", "token"):
+            stored = getattr(row, name)
+            try:
+                renewed = vault.renewed(stored) if stored is not None else None
+            except vault.UnreadableSecret:
+                renewed = None
+            if renewed is not None:
+                fresh[name] = renewed
+        if fresh:  # unless somebody replaced it this moment
+            same = Credential.objects.filter(pk=row.pk, updated_at=row.updated_at)
+            written += same.update(**fresh)
+    return written
+
+
 @contextmanager
 def _changing(kind: str, seen: str) -> Iterator[Credential | None]:
     with transaction.atomic():

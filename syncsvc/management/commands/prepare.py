@@ -14,6 +14,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from config import administrator
+from syncsvc.setup import store
 
 
 class Command(BaseCommand):
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         try:
             _migrate()
             administrator.ensure()
+            store.renew_encryption()
         except OperationalError as error:
             where = "" if settings.EMBEDDED else " Check DATABASE_URL."
             _fail(f"The database does not answer: {_one_line(error)}{where}")
