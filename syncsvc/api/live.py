@@ -64,11 +64,13 @@ class JobStreamView(APIView):
     """The changes of runs as they happen."""
 
     schema = StreamSchema()
+    names_a_row = True
     renderer_classes = (JSONRenderer, EventStream)
 
     @extend_schema(
         operation_id="jobs_stream",
-        description=DESCRIPTION,
+        summary="Hear of runs as they happen",
+        description=DESCRIPTION.strip(),
         parameters=[
             OpenApiParameter(
                 "installation", int, description="Only of this installation, by our id."
