@@ -1,8 +1,8 @@
 """Incidents in the admin: what is wrong and what was. Only the product writes them; people acknowledge."""
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -12,7 +12,8 @@ from unfold.decorators import display
 from alerts import incidents, selectors
 from alerts.models import Incident
 from alerts.values import Kind
-from syncsvc.admin_base import HistoryAdmin, brief
+from syncsvc.admin_base import brief
+from syncsvc.admin_decisions import Choice, DecidingAdmin, Refused, asks, asks_here
 
 SEVERITY_TONES: Final = {"warning": "info", "high": "warning", "critical": "danger"}
 STATUS_TONES: Final = {"open": "danger", "acknowledged": "warning", "resolved": "success"}
@@ -57,10 +58,27 @@ def in_words(kind: str) -> str:
     return kind.replace("_", " ").capitalize()
 
 
+def _acknowledge(row: Incident, request: HttpRequest, _reason: str) -> str:
+    if not incidents.acknowledge(row, request.user):
+        raise Refused("left alone: acknowledged already, or ended.")
+    return "acknowledged."
+
+
 @admin.register(Incident)
-class IncidentAdmin(HistoryAdmin):
+class IncidentAdmin(DecidingAdmin):
     """Incidents, from their beginning to their end."""
 
+    state, open_states = "status", (Incident.Status.OPEN,)
+    choices: ClassVar = {
+        "acknowledge": Choice(
+            name="acknowledge",
+            title="Acknowledge",
+            explained="These incidents are marked as taken on by you. They stay until their cause is gone, and "
+            "end with it by themselves.",
+            button="Acknowledge",
+            act=_acknowledge,
+        ),
+    }
     list_display = (
         "shown_severity",
         "shown_title",
@@ -83,12 +101,17 @@ class IncidentAdmin(HistoryAdmin):
     )
     list_select_related = ("installation", "acknowledged_by")
     search_fields = ("title", "installation__account_login", "=key", "=correlation_id")
+    search_help_text = (
+        "Words of the problem, an account, the id of a run; of very many the whole key"
+    )
+    narrow = ("installation__id__exact",)
+    exact = ("key",)
+    sorted_by = ("opened_at",)
     ordering = ("-opened_at", "-id")
     actions = ("acknowledge",)
-
-    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
-        """Whoever has Django's permission to change incidents; nothing else can be changed."""
-        return bool(request.user.has_perm("alerts.change_incident"))
+    actions_detail = ("acknowledge_one",)  # type: ignore[assignment]  # unfold's is ()
+    acknowledge = asks("acknowledge", "Acknowledge")
+    acknowledge_one = asks_here("acknowledge", "Acknowledge")
 
     @display(description="Severity", ordering="severity", label=SEVERITY_TONES)
     def shown_severity(self, row: Incident) -> tuple[str, str]:
@@ -109,19 +132,3 @@ class IncidentAdmin(HistoryAdmin):
     def shown_status(self, row: Incident) -> tuple[str, str]:
         """How far it is, as a badge."""
         return row.status, row.get_status_display()
-
-    @admin.action(description="Acknowledge", permissions=["acknowledge"])
-    def acknowledge(self, request: HttpRequest, rows: QuerySet[Incident]) -> None:
-        """Says that somebody has taken these on."""
-        chosen = list(rows)
-        done = sum(incidents.acknowledge(row, request.user) for row in chosen)
-        if done:
-            what = "1 incident is" if done == 1 else f"{done} incidents are"
-            self.message_user(request, f"{what} acknowledged.", messages.SUCCESS)
-        if left := len(chosen) - done:
-            what = "1 incident was" if left == 1 else f"{left} incidents were"
-            self.message_user(
-                request,
-                f"{what} left alone: acknowledged already, or ended.",
-                messages.WARNING,
-            )

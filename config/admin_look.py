@@ -22,6 +22,11 @@ def _entry(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def without_inline_style(_request: HttpRequest) -> dict[str, Any]:
+    """What Unfold's pages get besides its own: no colours, so that no style stands in the page (R18.6)."""
+    return {"colors": None}
+
+
 UNFOLD: Final[dict[str, Any]] = {
     "SITE_TITLE": "GitHub mirror",
     "SITE_HEADER": "GitHub mirror",
@@ -31,27 +36,30 @@ UNFOLD: Final[dict[str, Any]] = {
         {"rel": "icon", "type": "image/svg+xml", "href": _static("syncsvc/logo.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "8px",
-    "COLORS": {
-        "primary": {
-            "50": "#f1f5fe",
-            "100": "#e1eafc",
-            "200": "#c9d8fa",
-            "300": "#a5c1ff",
-            "400": "#8fb1ff",
-            "500": "#5a86e8",
-            "600": "#2b59c3",
-            "700": "#1f459e",
-            "800": "#1c3a80",
-            "900": "#1a2a4b",
-            "950": "#0d1a38",
-        }
-    },
+    # Colours stand in admin.css: Unfold would write them into each page as a <style>.
+    "DASHBOARD_CALLBACK": "alerts.admin_start.context",
+    "GLOBAL_CALLBACK": "config.admin_look.without_inline_style",
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
             {
+                "title": "Look here first",
+                "items": [
+                    {
+                        "title": "Sync health",
+                        "icon": "monitor_heart",
+                        "link": "/admin/sync-health/",
+                        "permission": lambda request: request.user.is_staff,
+                    },
+                    _entry("Incidents", "notifications_active", "alerts.incident"),
+                    _entry("Held disappearances", "front_hand", "reconciliation.review"),
+                    _entry("Discrepancies", "difference", "reconciliation.discrepancy"),
+                    _entry("Dead letters", "mark_email_unread", "syncsvc.deadletter"),
+                ],
+            },
+            {
                 "title": "Mirror",
+                "separator": True,
                 "items": [
                     _entry("Installations", "hub", "syncsvc.installation"),
                     _entry("Repositories", "folder_copy", "syncsvc.repository"),
@@ -61,7 +69,6 @@ UNFOLD: Final[dict[str, Any]] = {
                     _entry("Daily metrics", "monitoring", "syncsvc.repositorymetric"),
                     _entry("Readings", "menu_book", "syncsvc.contentlist"),
                     _entry("Sync jobs", "sync", "syncsvc.syncjob"),
-                    _entry("Dead letters", "mark_email_unread", "syncsvc.deadletter"),
                 ],
             },
             {
@@ -80,18 +87,24 @@ UNFOLD: Final[dict[str, Any]] = {
                 "title": "Accuracy",
                 "separator": True,
                 "items": [
-                    _entry("Discrepancies", "difference", "reconciliation.discrepancy"),
-                    _entry("Held disappearances", "front_hand", "reconciliation.review"),
                     _entry("Figures of runs", "percent", "reconciliation.runfigure"),
                     _entry("Independent audits", "fact_check", "reconciliation.sampleaudit"),
+                    _entry("Items of audits", "checklist", "reconciliation.sampleditem"),
                     _entry("Integrity problems", "rule", "reconciliation.integrityissue"),
-                    _entry("Audit log", "history", "reconciliation.auditentry"),
+                    _entry("Summed hours", "functions", "reconciliation.rolledhours"),
+                    _entry("Days to sum again", "event_busy", "reconciliation.staleday"),
+                    _entry("Summed until", "event_available", "reconciliation.rolleduntil"),
                 ],
             },
             {
-                "title": "Alerts",
+                "title": "Who did what",
                 "separator": True,
-                "items": [_entry("Incidents", "notifications_active", "alerts.incident")],
+                "items": [
+                    _entry("Audit log", "history", "reconciliation.auditentry"),
+                    _entry("Records of runs", "receipt_long", "reconciliation.auditrecord"),
+                    _entry("Errors of runs", "error", "reconciliation.auditerror"),
+                    _entry("Changes made here", "edit_note", "admin.logentry"),
+                ],
             },
             {
                 "title": "People",
@@ -112,6 +125,10 @@ UNFOLD: Final[dict[str, Any]] = {
                     _entry("Rate budgets", "speed", "syncsvc.ratebudget"),
                     _entry("ETag entries", "cached", "syncsvc.etagentry"),
                     _entry("Heartbeats", "monitor_heart", "syncsvc.heartbeat"),
+                    _entry("Mailboxes", "inbox", "syncsvc.mailbox"),
+                    _entry("Live events", "stream", "syncsvc.liveevent"),
+                    _entry("GitHub's keys", "key", "syncsvc.credential"),
+                    _entry("GitHub's tokens", "schedule_send", "syncsvc.installationtoken"),
                 ],
             },
         ],

@@ -3,21 +3,24 @@
 Only the product writes these rows; people repair, dismiss, approve and reject.
 """
 
+import re
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from reconciliation import admin_figures, admin_trail, decisions, selectors
+from reconciliation import admin_figures, admin_rolled, admin_trail, decisions, selectors
 from reconciliation.admin_figures import ITEMS_SHOWN, table
 from reconciliation.models import Discrepancy, Review
 from reconciliation.showing import said
 from syncsvc.admin_base import brief, unbroken
-from syncsvc.admin_decisions import Choice, DecidingAdmin
+from syncsvc.admin_contents import named
+from syncsvc.admin_decisions import Choice, DecidingAdmin, asks, asks_here
+from syncsvc.admin_lists import MOST_SEARCHED
 from syncsvc.admin_webhooks import ACCOUNT
 
 STATUS_TONES: Final = {
@@ -110,11 +113,19 @@ class DiscrepancyAdmin(DecidingAdmin):
     )
     list_select_related = ("installation",)
     search_fields = ("name", "=item_key", "=correlation_id", "installation__account_login")
+    search_help_text = (
+        "OWNER/NAME, the id of a run; of few discrepancies parts of a name or GitHub's id too"
+    )
+    exact = ("correlation_id",)
+    sorted_by = ("detected_at",)
     ordering = ("-detected_at", "-id")
     exclude = ("before", "after")
     readonly_fields = ("shown_difference",)
     actions = ("repair", "dismiss")
     actions_detail = ("repair_one", "dismiss_one")  # type: ignore[assignment]  # unfold's is ()
+    repair = asks("repair", "Repair: ask GitHub again")
+    repair_one = asks_here("repair", "Repair")
+    dismiss, dismiss_one = asks("dismiss", "Dismiss"), asks_here("dismiss", "Dismiss")
     choices: ClassVar = {
         "repair": Choice(
             name="repair",
@@ -140,6 +151,16 @@ class DiscrepancyAdmin(DecidingAdmin):
         """The rows without their snapshots; a single row reads them when it is shown."""
         rows: QuerySet[Discrepancy] = super().get_queryset(request)
         return rows.defer("before", "after")
+
+    def search_condition(self, term: str) -> Q | None:
+        """The run that found it, or the repository it is in."""
+        found = super().search_condition(term)
+        if "/" not in term or len(term) > MOST_SEARCHED:
+            return found
+        of_it = Q(repository__in=named(re.split("[#@]", term, maxsplit=1)[0]))
+        if re.search("[#@]", term):
+            of_it &= Q(name=term)
+        return of_it if found is None else found | of_it
 
     @display(description="Type", ordering="type")
     def shown_type(self, row: Discrepancy) -> SafeString:
@@ -168,26 +189,6 @@ class DiscrepancyAdmin(DecidingAdmin):
         cells = ((name, said(row.before, name), said(row.after, name)) for name in names)
         return table(("Field", "The mirror said", "GitHub said"), cells)
 
-    @admin.action(description="Repair: ask GitHub again", permissions=["decide"])
-    def repair(self, request: HttpRequest, rows: QuerySet[Discrepancy]) -> HttpResponse | None:
-        """Repairs those chosen."""
-        return self.decide_many(request, "repair", rows)
-
-    @admin.action(description="Dismiss", permissions=["decide"])
-    def dismiss(self, request: HttpRequest, rows: QuerySet[Discrepancy]) -> HttpResponse | None:
-        """Dismisses those chosen, for one reason."""
-        return self.decide_many(request, "dismiss", rows)
-
-    @action(description="Repair", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def repair_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Repairs this one."""
-        return self.decide_one(request, "repair", object_id)
-
-    @action(description="Dismiss", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def dismiss_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Dismisses this one."""
-        return self.decide_one(request, "dismiss", object_id)
-
 
 class ReviewAdmin(DecidingAdmin):
     """Repositories that vanished at once and wait for a decision."""
@@ -208,11 +209,16 @@ class ReviewAdmin(DecidingAdmin):
     list_filter = (ACCOUNT, "status", ("opened_at", RangeDateTimeFilter))
     list_select_related = ("installation", "decided_by")
     search_fields = ("installation__account_login", "=correlation_id")
+    search_help_text = "An account, or the id of the run that was held"
+    narrow = ("installation__id__exact",)
+    sorted_by = ("opened_at",)
     ordering = ("-opened_at", "-id")
     exclude = ("items",)
     readonly_fields = ("shown_items",)
     actions = ("approve", "reject")
     actions_detail = ("approve_one", "reject_one")  # type: ignore[assignment]  # unfold's is ()
+    approve, approve_one = asks("approve", "Approve: let them go"), asks_here("approve", "Approve")
+    reject, reject_one = asks("reject", "Reject: keep them"), asks_here("reject", "Reject")
     choices: ClassVar = {
         "approve": Choice(
             name="approve",
@@ -259,28 +265,9 @@ class ReviewAdmin(DecidingAdmin):
             cells.append((f"and {more:,} more: the API lists them all", "", ""))
         return table(("Repository", "GitHub says", "Asked at"), cells)
 
-    @admin.action(description="Approve: let them go", permissions=["decide"])
-    def approve(self, request: HttpRequest, rows: QuerySet[Review]) -> HttpResponse | None:
-        """Approves those chosen."""
-        return self.decide_many(request, "approve", rows)
-
-    @admin.action(description="Reject: keep them", permissions=["decide"])
-    def reject(self, request: HttpRequest, rows: QuerySet[Review]) -> HttpResponse | None:
-        """Rejects those chosen, for one reason."""
-        return self.decide_many(request, "reject", rows)
-
-    @action(description="Approve", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def approve_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Approves this one."""
-        return self.decide_one(request, "approve", object_id)
-
-    @action(description="Reject", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def reject_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Rejects this one."""
-        return self.decide_one(request, "reject", object_id)
-
 
 admin.site.register(Discrepancy, DiscrepancyAdmin)
 admin.site.register(Review, ReviewAdmin)
 admin_figures.register()
+admin_rolled.register()
 admin_trail.register()

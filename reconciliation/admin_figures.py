@@ -1,7 +1,7 @@
 """The figures in the admin: what runs measured, what samples found, which rows break a rule."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Iterable
+from typing import ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -9,13 +9,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
 from reconciliation import selectors
-from reconciliation.models import IntegrityIssue, RunFigure, SampleAudit
+from reconciliation.models import IntegrityIssue, RunFigure, SampleAudit, SampledItem
 from reconciliation.showing import floored
 from syncsvc.admin_base import HistoryAdmin, brief
+from syncsvc.admin_lists import WordFilter
 from syncsvc.admin_webhooks import ACCOUNT, OpenFilter
 from syncsvc.models import SyncJob
 from syncsvc.templatetags.mirror import percent
@@ -30,21 +31,6 @@ class OpenIssueFilter(OpenFilter):
     parameter_name = "open"
     field = "resolved_at"
     words = ("Open", "Resolved")
-
-
-class WordFilter(admin.SimpleListFilter):
-    """One of a run's words: asking the table which of them it holds would read all of it."""
-
-    words: ClassVar[Sequence[tuple[str, str]]]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        """What there is to choose."""
-        return self.words
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[RunFigure]) -> QuerySet[RunFigure]:
-        """The rows with that word."""
-        chosen = self.value()
-        return queryset.filter(**{str(self.parameter_name): chosen}) if chosen else queryset
 
 
 class TriggerFilter(WordFilter):
@@ -80,6 +66,9 @@ class RunFigureAdmin(HistoryAdmin):
     list_filter = (ACCOUNT, "entity", TriggerFilter, ModeFilter, ("at", RangeDateTimeFilter))
     list_select_related = ("installation",)
     search_fields = ("installation__account_login", "=job__id")
+    search_help_text = "The id of a run; of few figures an account too"
+    exact = ("job",)
+    sorted_by = ("at",)
     ordering = ("-at", "-id")
     readonly_fields = ("shown_accuracy",)
 
@@ -111,6 +100,9 @@ class SampleAuditAdmin(HistoryAdmin):
     list_filter = (ACCOUNT, ("at", RangeDateTimeFilter))
     list_select_related = ("installation",)
     search_fields = ("installation__account_login", "=job__id")
+    search_help_text = "An account, or the id of a run"
+    exact = ("job",)
+    sorted_by = ("at",)
     ordering = ("-at", "-id")
     readonly_fields = ("shown_interval", "shown_items")
 
@@ -154,12 +146,36 @@ class IntegrityIssueAdmin(HistoryAdmin):
     list_filter = (ACCOUNT, OpenIssueFilter, "entity", ("detected_at", RangeDateTimeFilter))
     list_select_related = ("installation",)
     search_fields = ("=item_key", "=rule", "installation__account_login", "=correlation_id")
-    ordering = ("-detected_at", "-id")
+    search_help_text = "GitHub's id of an item, a rule, an account, the id of a run"
+    narrow = ("installation__id__exact",)
+    sorted_by: ClassVar = ()
+    ordering = ("-id",)
 
     @display(description="What is wrong")
     def shown_detail(self, row: IntegrityIssue) -> SafeString:
         """The detail, as far as it fits."""
         return brief(row.detail)
+
+
+class SampledItemAdmin(HistoryAdmin):
+    """What was drawn in samples, item by item."""
+
+    list_display = ("audit", "entity", "item_key", "repository", "side", "result", "path")
+    list_filter = (
+        ("audit", AutocompleteSelectFilter),
+        ("repository", AutocompleteSelectFilter),
+        "result",
+        "side",
+        "entity",
+    )
+    list_select_related = ("audit__installation", "repository")
+    search_fields = ("=item_key",)
+    search_help_text = (
+        "GitHub's id of an item, or a whole sha; of very many items choose the audit first"
+    )
+    narrow = ("audit__id__exact", "repository__id__exact")
+    sorted_by: ClassVar = ()
+    ordering = ("-id",)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> SafeString:
@@ -185,4 +201,5 @@ def register() -> None:
     """Puts the figures into the admin."""
     admin.site.register(RunFigure, RunFigureAdmin)
     admin.site.register(SampleAudit, SampleAuditAdmin)
+    admin.site.register(SampledItem, SampledItemAdmin)
     admin.site.register(IntegrityIssue, IntegrityIssueAdmin)

@@ -3,10 +3,10 @@
 Nobody adds, changes or deletes here.
 """
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,9 +16,12 @@ from unfold.decorators import display
 
 from reconciliation import selectors_trail, trail
 from reconciliation.admin_figures import table
-from reconciliation.models import AuditEntry, AuditError, AuditRecord
+from reconciliation.models import AuditEntry, AuditError, AuditRecord, Entity
+from reconciliation.models.trail import CATEGORIES
 from syncsvc.admin import JOB_TONES
 from syncsvc.admin_base import HistoryAdmin, brief, unbroken
+from syncsvc.admin_contents import named
+from syncsvc.admin_lists import MOST_SEARCHED, WordFilter
 from syncsvc.admin_webhooks import ACCOUNT
 from syncsvc.models import SyncJob
 
@@ -31,6 +34,27 @@ RESULT_TONES: Final = {
     "conflict": "warning",
     "failed": "danger",
 }
+
+
+class EntryModeFilter(WordFilter):
+    """What the run read."""
+
+    title = parameter_name = "mode"
+    words = SyncJob.Mode.choices
+
+
+class EntityFilter(WordFilter):
+    """What it was done to."""
+
+    title = parameter_name = "entity"
+    words = Entity.choices
+
+
+class ErrorCategoryFilter(WordFilter):
+    """Of which kind it was."""
+
+    title = parameter_name = "category"
+    words = tuple((name, name) for name in CATEGORIES)
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -68,12 +92,14 @@ class AuditEntryAdmin(HistoryAdmin):
         "shown_warning",
     )
     list_display_links = ("at", "shown_kind")
-    list_filter = (ACCOUNT, "kind", StatusFilter, "mode", ("at", RangeDateTimeFilter))
+    list_filter = (ACCOUNT, "kind", StatusFilter, EntryModeFilter, ("at", RangeDateTimeFilter))
     list_select_related = ("installation",)
-    search_fields = ("=repository", "=actor_name", "=correlation_id")
+    search_fields = ("actor_name", "correlation_id")
     search_help_text = (
         "OWNER/NAME, GitHub's id of an item, a whole sha, a user, or the id of a run."
     )
+    exact = search_fields
+    sorted_by = ("at",)
     ordering = ("-at", "-id")
     readonly_fields = ("page", "first_records", "first_errors")
 
@@ -82,18 +108,16 @@ class AuditEntryAdmin(HistoryAdmin):
         rows: QuerySet[AuditEntry] = super().get_queryset(request)
         return rows.defer("verification", "detail", "counts", "api")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    def search_condition(self, term: str) -> Q | None:
         """Besides the entry's own words: what it did in a repository, or to an item."""
-        found, doubled = super().get_search_results(request, queryset, search_term)
-        term = search_term.strip()
-        if not term:
-            return found, doubled
-        also = selectors_trail.of_repository(queryset, term) | selectors_trail.of_item(
-            queryset, term
-        )
-        return found | also, doubled
+        if len(term) > MOST_SEARCHED:
+            return None
+        rows = AuditEntry.objects.all()
+        found = Q(pk__in=selectors_trail.of_item(rows, term).values("pk"))
+        if "/" in term:
+            found |= Q(pk__in=selectors_trail.of_repository(rows, term).values("pk"))
+        exact = super().search_condition(term)
+        return found if exact is None else found | exact
 
     @display(description="Kind", ordering="kind")
     def shown_kind(self, row: AuditEntry) -> SafeString:
@@ -176,24 +200,23 @@ class AuditRecordAdmin(HistoryAdmin):
         ("repository", AutocompleteSelectFilter),
         "operation",
         "result",
-        "entity",
+        EntityFilter,
         ("at", RangeDateTimeFilter),
     )
     list_select_related = ("repository",)
-    search_fields = ("=repository__full_name",)
+    search_fields = exact = ("items",)
     search_help_text = "OWNER/NAME, GitHub's id of an item, or a whole sha."
+    sorted_by: ClassVar = ()
     ordering = ("-id",)
     raw_id_fields = ("entry",)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    def search_condition(self, term: str) -> Q | None:
         """By repository or by item."""
-        found, doubled = super().get_search_results(request, queryset, search_term)
-        term = search_term.strip()
-        if not term:
-            return found, doubled
-        return found | queryset.filter(items__contains=[term]), doubled
+        if len(term) > MOST_SEARCHED:
+            return None
+        if "/" in term:
+            return Q(repository__in=named(term))
+        return Q(items__contains=[term])
 
     @display(description="Result", ordering="result", label=RESULT_TONES)
     def shown_result(self, row: AuditRecord) -> tuple[str, str]:
@@ -215,8 +238,11 @@ class AuditErrorAdmin(HistoryAdmin):
     """What went wrong in runs, each in one category."""
 
     list_display = ("at", "category", "entity", "shown_item", "operation", "shown_message")
-    list_filter = ("category", "entity", ("at", RangeDateTimeFilter))
+    list_filter = (ErrorCategoryFilter, EntityFilter, ("at", RangeDateTimeFilter))
     search_fields = ("=item",)
+    search_help_text = "The whole name of an item; of very many errors choose the run first"
+    narrow = ("entry__id__exact",)
+    sorted_by: ClassVar = ()
     ordering = ("-id",)
     raw_id_fields = ("entry",)
 

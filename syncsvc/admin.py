@@ -3,10 +3,10 @@ see what, and the operator's switches, are edited here. Syncs start and stop thr
 
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin import EmptyFieldListFilter
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Lower
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -18,6 +18,8 @@ from unfold.decorators import display
 from syncsvc import (
     admin_contents,
     admin_dead_letters,
+    admin_machinery,
+    admin_readings,
     admin_restyled,
     admin_webhooks,
     circuit,
@@ -25,13 +27,11 @@ from syncsvc import (
     pacing,
     status,
 )
-from syncsvc.admin_base import HistoryAdmin, ListedAdmin, contents_links, list_link
+from syncsvc.admin_base import HistoryAdmin, contents_links, list_link
+from syncsvc.admin_decisions import Choice, DecidingAdmin, Refused, asks, asks_here
+from syncsvc.admin_lists import MOST_SEARCHED
 from syncsvc.models import (
-    EtagEntry,
-    Heartbeat,
     Installation,
-    Membership,
-    RateBudget,
     Repository,
     SyncJob,
 )
@@ -42,6 +42,8 @@ admin_restyled.register()
 admin_contents.register()
 admin_webhooks.register()
 admin_dead_letters.register()
+admin_machinery.register()
+admin_readings.register()
 
 INSTALLATION_TONES = {"active": "success", "suspended": "warning", "uninstalled": "danger"}
 BREAKER_TONES = {"closed": "success", "open": "danger", "half_open": "warning"}
@@ -64,10 +66,75 @@ JOB_TONES = {
 }
 
 
+def _sync(row: Installation, request: HttpRequest, _reason: str) -> str:
+    return _request(row, request, "The sync has started.")
+
+
+def _dry_run(row: Installation, request: HttpRequest, _reason: str) -> str:
+    return _request(row, request, "The dry run has started.", dry_run=True)
+
+
+def _try_now(row: Installation, request: HttpRequest, _reason: str) -> str:
+    circuit.reset(row.pk, request.user)
+    return _request(row, request, "The sync has started.")
+
+
+def _sync_one(row: Repository, request: HttpRequest, _reason: str) -> str:
+    return _request(
+        row.installation,
+        request,
+        "The sync of this repository has started.",
+        mode=SyncJob.Mode.REPO,
+        repository=str(row),
+    )
+
+
+def _request(row: Installation, request: HttpRequest, started: str, **asked: Any) -> str:
+    decision = SyncService.request(row.pk, SyncJob.Trigger.MANUAL, user=request.user, **asked)
+    if decision.action is not Action.START:
+        raise Refused(status.explain(decision))
+    return started
+
+
+def _cancel(row: SyncJob, request: HttpRequest, _reason: str) -> str:
+    job = jobs.cancel(row, user=request.user)
+    if job.status == SyncJob.Status.CANCELLED:
+        return "the run is cancelled."
+    if job.is_active:
+        return "the run stops at its next safe point."
+    raise Refused("the run had ended already.")
+
+
 @admin.register(Installation)
-class InstallationAdmin(HistoryAdmin):
+class InstallationAdmin(DecidingAdmin):
     """Accounts: how they are, and a sync or a dry run on request."""
 
+    choices: ClassVar = {
+        "sync_now": Choice(
+            name="sync_now",
+            title="Sync now",
+            explained="A sync of each of these accounts starts at once, where nothing stands against it: an "
+            "account that is being synced, was a moment ago, or waits for GitHub says so and is left alone.",
+            button="Sync now",
+            act=_sync,
+        ),
+        "dry_run": Choice(
+            name="dry_run",
+            title="Dry run",
+            explained="A run of each of these accounts reads GitHub and says what a sync would change. It "
+            "changes nothing, and spends the account's budget of requests like a sync.",
+            button="Start the dry run",
+            act=_dry_run,
+        ),
+        "try_now": Choice(
+            name="try_now",
+            title="Try now",
+            explained="The breaker of each of these accounts is closed, its count of failures forgotten, and a "
+            "sync asked for. Do it once the reason of the failures is mended.",
+            button="Close the breaker and sync",
+            act=_try_now,
+        ),
+    }
     list_display = (
         "account_login",
         "account_type",
@@ -93,6 +160,12 @@ class InstallationAdmin(HistoryAdmin):
     search_fields = ("account_login", "=github_id", "=account_id")
     ordering = ("account_login", "pk")
     actions = ("sync_now", "dry_run", "try_now")
+    actions_detail = ("sync_now_one", "dry_run_one", "try_now_one")  # type: ignore[assignment]  # unfold's is ()
+    sync_now, sync_now_one = asks("sync_now", "Sync now"), asks_here("sync_now", "Sync now")
+    dry_run = asks("dry_run", "Dry run: say what a sync would change")
+    dry_run_one = asks_here("dry_run", "Dry run")
+    try_now = asks("try_now", "Try now: close the breaker and sync")
+    try_now_one = asks_here("try_now", "Try now")
     readonly_fields = ("shown_repositories", "shown_jobs", "shown_contents")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Installation]:
@@ -145,43 +218,25 @@ class InstallationAdmin(HistoryAdmin):
         """What a person has to do, else why the last run failed, as far as it fits."""
         return Truncator(row.action_needed or row.last_error).chars(60)
 
-    @admin.action(description="Sync now")
-    def sync_now(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
-        """Asks for a sync of each."""
-        self._request(request, rows, dry_run=False)
-
-    @admin.action(description="Dry run: say what a sync would change")
-    def dry_run(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
-        """Asks for a run of each that writes nothing."""
-        self._request(request, rows, dry_run=True)
-
-    @admin.action(description="Try now: close the breaker and sync")
-    def try_now(self, request: HttpRequest, rows: QuerySet[Installation]) -> None:
-        """Closes the breaker of each, as somebody who has mended the reason, and asks for a sync."""
-        for row in rows:
-            circuit.reset(row.pk, request.user)
-        self._request(request, rows, dry_run=False)
-
-    def _request(
-        self, request: HttpRequest, rows: QuerySet[Installation], *, dry_run: bool
-    ) -> None:
-        for row in rows:
-            decision = SyncService.request(
-                row.pk, SyncJob.Trigger.MANUAL, dry_run=dry_run, user=request.user
-            )
-            started = decision.action is Action.START
-            what = "The dry run has started." if dry_run else "The sync has started."
-            self.message_user(
-                request,
-                f"{row.account_login}: {what if started else status.explain(decision)}",
-                messages.SUCCESS if started else messages.WARNING,
-            )
-
 
 @admin.register(Repository)
-class RepositoryAdmin(HistoryAdmin):
+class RepositoryAdmin(DecidingAdmin):
     """Repositories as GitHub described them; only the operator's switch can be changed."""
 
+    choices: ClassVar = {
+        "sync_one": Choice(
+            name="sync_one",
+            title="Read again",
+            explained="A sync of each repository's account starts that reads this repository only. An account "
+            "has one sync at a time: of several repositories of one account the first is read.",
+            button="Read again",
+            act=_sync_one,
+        ),
+    }
+    actions = ("sync_one",)
+    actions_detail = ("sync_one_one",)  # type: ignore[assignment]  # unfold's is ()
+    sync_one = asks("sync_one", "Read again: sync this repository only")
+    sync_one_one = asks_here("sync_one", "Read again")
     list_display = (
         "full_name",
         "installation",
@@ -203,7 +258,26 @@ class RepositoryAdmin(HistoryAdmin):
     )
     list_select_related = ("installation",)
     search_fields = ("full_name", "=github_id")
+    search_help_text = "OWNER/NAME, the beginning of a name, or GitHub's id"
+    exact = ("github_id",)
+    sorted_by = ("full_name",)
     ordering = ("owner", "name", "pk")
+
+    def search_condition(self, term: str) -> Q | None:
+        """GitHub's id; OWNER/NAME; else the beginning of a name."""
+        owner, _, name = term.rpartition("/")
+        if len(term) > MOST_SEARCHED:
+            return None
+        named = Q(
+            pk__in=Repository.objects.alias(low=Lower("name"))
+            .filter(low__startswith=name.lower())
+            .values("pk")
+        )
+        if owner:
+            accounts = Installation.objects.filter(account_login__iexact=owner)
+            named &= Q(owner__in=[owner, *accounts.values_list("account_login", flat=True)])
+        by_id = super().search_condition(term)
+        return named if by_id is None else named | by_id
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whoever may change repositories may turn the switch."""
@@ -231,9 +305,20 @@ class RepositoryAdmin(HistoryAdmin):
 
 
 @admin.register(SyncJob)
-class SyncJobAdmin(HistoryAdmin):
+class SyncJobAdmin(DecidingAdmin):
     """Runs: to read, and to cancel while they are active."""
 
+    state, open_states = "status", SyncJob.ACTIVE
+    choices: ClassVar = {
+        "cancel": Choice(
+            name="cancel",
+            title="Cancel",
+            explained="A run that waits ends now; one that is under way stops at its next safe point and keeps "
+            "what it has written. Runs that have ended stay as they are.",
+            button="Cancel the run",
+            act=_cancel,
+        ),
+    }
     list_display = (
         "created_at",
         "installation",
@@ -255,9 +340,14 @@ class SyncJobAdmin(HistoryAdmin):
     )
     list_select_related = ("installation", "requested_by")
     search_fields = ("installation__account_login", "repository", "=id")
+    search_help_text = "The id of a run; of few runs the account or OWNER/NAME too"
+    exact = ("id",)
+    sorted_by = ("created_at",)
     ordering = ("-created_at", "pk")
     exclude = ("lease",)
     actions = ("cancel",)
+    actions_detail = ("cancel_one",)  # type: ignore[assignment]  # unfold's is ()
+    cancel, cancel_one = asks("cancel", "Cancel"), asks_here("cancel", "Cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncJob]:
         """The rows without what can be long; a single row reads it when it is shown."""
@@ -278,65 +368,3 @@ class SyncJobAdmin(HistoryAdmin):
     def page(self, row: SyncJob) -> SafeString:
         """Leads to the run's page."""
         return format_html('<a class="underline" href="{}">Open</a>', reverse("job", args=[row.pk]))
-
-    @admin.action(description="Cancel")
-    def cancel(self, request: HttpRequest, rows: QuerySet[SyncJob]) -> None:
-        """Stops each that is active."""
-        for row in rows:
-            job = jobs.cancel(row, user=request.user)
-            if job.status == SyncJob.Status.CANCELLED:
-                text, level = "is cancelled.", messages.SUCCESS
-            elif job.is_active:
-                text, level = "stops at its next safe point.", messages.SUCCESS
-            else:
-                text, level = "had ended already.", messages.WARNING
-            self.message_user(request, f"{job.installation.account_login}: the run {text}", level)
-
-
-@admin.register(Membership)
-class MembershipAdmin(ListedAdmin):
-    """Who may see which account, and in which role."""
-
-    list_display = ("user", "installation", "role", "created_at")
-    list_filter = (("installation", AutocompleteSelectFilter), "role")
-    list_select_related = ("user", "installation")
-    search_fields = ("user__username", "installation__account_login")
-    autocomplete_fields = ("user", "installation")
-
-
-@admin.register(RateBudget)
-class RateBudgetAdmin(HistoryAdmin):
-    """What GitHub last said is left."""
-
-    list_display = ("installation", "resource", "remaining", "limit", "reset_at", "observed_at")
-    list_filter = (("installation", AutocompleteSelectFilter), "resource")
-    list_select_related = ("installation",)
-    search_fields = ("installation__account_login", "resource")
-
-
-@admin.register(EtagEntry)
-class EtagEntryAdmin(HistoryAdmin):
-    """Pages that need not be read again. Deleting one only makes the next run read it; the page
-    itself stays hidden, it may hold private names."""
-
-    list_display = ("installation", "url", "stored_at")
-    list_filter = (("installation", AutocompleteSelectFilter),)
-    list_select_related = ("installation",)
-    search_fields = ("installation__account_login", "url")
-    fields: ClassVar = ["installation", "url", "etag", "stored_at"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[EtagEntry]:
-        """The rows without the pages."""
-        rows: QuerySet[EtagEntry] = super().get_queryset(request)
-        return rows.defer("rows")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever has Django's permission."""
-        return bool(super(HistoryAdmin, self).has_delete_permission(request, obj))
-
-
-@admin.register(Heartbeat)
-class HeartbeatAdmin(HistoryAdmin):
-    """Signs of life of worker and beat."""
-
-    list_display = ("component", "beaten_at")

@@ -1,12 +1,10 @@
-"""What repositories hold, in the admin: to look at, never to change. Only GitHub and a run say what is there.
-
-The readings (`ContentList`) are the operator's view of what could not be read, and when it is tried again.
-"""
+"""What repositories hold, in the admin: to look at, never to change. Only GitHub and a run say what is there."""
 
 from typing import Any, ClassVar, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -19,8 +17,17 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from syncsvc import clock, normalizer, selectors
-from syncsvc.admin_base import HistoryAdmin, brief, unbroken
-from syncsvc.models import Commit, ContentList, Issue, PullRequest, RepositoryMetric
+from syncsvc.admin_base import brief, unbroken
+from syncsvc.admin_decisions import DecidingAdmin
+from syncsvc.admin_lists import MOST_SEARCHED
+from syncsvc.models import (
+    Commit,
+    Installation,
+    Issue,
+    PullRequest,
+    Repository,
+    RepositoryMetric,
+)
 
 ISSUE_TONES: Final = {"pending": "info", "in_progress": "warning", "closed": "success"}
 SEVERITY_TONES: Final = {
@@ -30,7 +37,8 @@ SEVERITY_TONES: Final = {
     "low": "default",
 }
 PULL_TONES: Final = {"open": "info", "draft": "default", "merged": "success"}
-READING_TONES: Final = {"failing": "danger", "unread": "warning", "read": "success"}
+
+MOST_NUMBER: Final = 2_147_483_647
 
 #: Which account and which repository: every list here can be narrowed to one of either.
 PLACE: Final = (
@@ -56,41 +64,39 @@ class PresenceFilter(admin.SimpleListFilter):
         return selectors.gone(queryset) if self.value() == "gone" else queryset
 
 
-class ReadingFilter(admin.SimpleListFilter):
-    """How the reading of a list goes."""
-
-    title = "reading"
-    parameter_name = "reading"
-    KINDS: ClassVar = {
-        "failing": ("Failing", Q(failures__gt=0)),
-        "waiting": ("Failing, waits for its retry", None),
-        "due": ("Failing, due to be read again", None),
-        "unread": ("Never read", Q(read_at=None)),
-        "short": ("GitHub counts more than it shows", Q(unreadable__gt=0)),
-        "fine": ("Read without a failure", Q(failures=0, read_at__isnull=False)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What there is to choose."""
-        return [(name, label) for name, (label, _) in self.KINDS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of that kind."""
-        now = clock.now()
-        if self.value() == "waiting":
-            return queryset.filter(retry_at__gt=now)
-        if self.value() == "due":
-            return queryset.filter(retry_at__lte=now)
-        condition = self.KINDS.get(self.value() or "", ("", None))[1]
-        return queryset if condition is None else queryset.filter(condition)
+def named(full_name: str) -> QuerySet[Repository]:
+    """The repositories of that name, OWNER/NAME in any case; the accounts' own spelling is the owner's."""
+    owner, _, name = full_name.rpartition("/")
+    accounts = Installation.objects.filter(account_login__iexact=owner)
+    rows = Repository.objects.alias(low=Lower("name"))
+    return rows.filter(
+        Q(owner=owner) | Q(owner__in=accounts.values("account_login")), low=name.lower()
+    )
 
 
-class ContentAdmin(HistoryAdmin):
+class ContentAdmin(DecidingAdmin):
     """What all of these lists have in common: of which repository, and narrowed by it."""
 
     list_select_related = ("repository",)
+    search_help_text = "OWNER/NAME; of few rows the words in them too"
     #: Columns that no list shows and that may be long.
     long: ClassVar[tuple[str, ...]] = ()
+
+    def search_condition(self, term: str) -> Q | None:
+        """What belongs to a repository, by its whole name; or an exact value of a column."""
+        exact = super().search_condition(term)
+        if "/" not in term or len(term) > MOST_SEARCHED:
+            return exact
+        of_it = Q(repository__in=named(term.partition("#")[0]))
+        number = term.partition("#")[2]
+        if "#" in term:
+            if not number.isdecimal() or int(number) > MOST_NUMBER or not self.has_numbers:
+                return exact
+            of_it &= Q(number=int(number))
+        return of_it if exact is None else of_it | exact
+
+    #: Whether its rows have numbers within their repository.
+    has_numbers: ClassVar[bool] = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The rows without what may be long; a single row reads it when it is shown."""
@@ -114,6 +120,11 @@ class ItemAdmin(ContentAdmin):
     """Issues and pull requests."""
 
     long = ("body",)
+    exact = ("github_id",)
+    has_numbers = True
+    search_help_text = (
+        "OWNER/NAME, OWNER/NAME#NUMBER, GitHub's id; of few rows words of the title too"
+    )
     search_fields: ClassVar[tuple[str, ...]] = (
         "title",
         "=number",
@@ -122,6 +133,7 @@ class ItemAdmin(ContentAdmin):
         "=github_id",
     )
     ordering = ("-github_updated_at", "-id")
+    sorted_by = ("github_updated_at",)
 
     @display(description="Title", ordering="title")
     def shown_title(self, row: Any) -> SafeString:
@@ -242,7 +254,10 @@ class CommitAdmin(ContentAdmin):
     )
     list_filter = (*PLACE, PresenceFilter, ("committed_at", RangeDateTimeFilter))
     search_fields = ("^sha", "message", "=author_login", "author_name", "repository__full_name")
+    search_help_text = "OWNER/NAME, a whole sha; of few rows words of the message too"
+    exact = ("sha",)
     ordering = ("-committed_at", "-id")
+    sorted_by = ("committed_at",)
 
     @display(description="Commit", ordering="sha")
     def shown_sha(self, row: Commit) -> str:
@@ -276,7 +291,9 @@ class RepositoryMetricAdmin(ContentAdmin):
     )
     list_filter = (*PLACE, ("date", RangeDateFilter))
     search_fields = ("repository__full_name",)
+    search_help_text = "OWNER/NAME"
     ordering = ("-date", "-id")
+    sorted_by = ("date",)
     long = ("languages",)
 
     @display(description="Tech stack")
@@ -285,65 +302,9 @@ class RepositoryMetricAdmin(ContentAdmin):
         return brief(", ".join(row.tech_stack))
 
 
-class ContentListAdmin(ContentAdmin):
-    """How far each list was read, and what could not be."""
-
-    list_display = (
-        "shown_list",
-        "shown_repository",
-        "shown_reading",
-        "count",
-        "mirrored",
-        "read_at",
-        "whole_at",
-        "failures",
-        "retry_at",
-        "shown_error",
-    )
-    list_filter = (ReadingFilter, *PLACE, "entity", "error_category")
-    search_fields = ("repository__full_name", "error")
-    ordering = ("-failures", "repository__owner", "repository__name", "entity")
-    actions = ("read_again",)
-
-    def has_read_again_permission(self, request: HttpRequest) -> bool:
-        """Whoever has Django's permission to change readings; nothing else of them can be changed."""
-        return bool(request.user.has_perm("syncsvc.change_contentlist"))
-
-    @display(description="List", ordering="entity")
-    def shown_list(self, row: ContentList) -> str:
-        """Which list it is."""
-        return row.get_entity_display()
-
-    @display(description="Reading", ordering="failures", label=READING_TONES)
-    def shown_reading(self, row: ContentList) -> tuple[str, str]:
-        """How it goes, as a badge."""
-        if row.failures:
-            return "failing", "Failing"
-        return ("unread", "Not read yet") if row.read_at is None else ("read", "Read")
-
-    @display(description="Error")
-    def shown_error(self, row: ContentList) -> SafeString | str:
-        """Why it failed, as far as it fits."""
-        return brief(row.error) if row.error else ""
-
-    @admin.action(description="Read again now", permissions=["read_again"])
-    def read_again(self, request: HttpRequest, rows: QuerySet[ContentList]) -> None:
-        """Ends the wait of those that fail; the next run of their installation reads them."""
-        chosen = rows.count()
-        due = rows.filter(failures__gt=0).update(retry_at=clock.now())
-        if due:
-            lists = "The next sync reads 1 list" if due == 1 else f"The next sync reads {due} lists"
-            self.message_user(request, f"{lists} again.", messages.SUCCESS)
-        if chosen > due:
-            rest = chosen - due
-            sentence = "1 list does not fail" if rest == 1 else f"{rest} lists do not fail"
-            self.message_user(request, f"{sentence}: nothing to read again.", messages.WARNING)
-
-
 def register() -> None:
     """Puts the contents into the admin."""
     admin.site.register(Issue, IssueAdmin)
     admin.site.register(PullRequest, PullRequestAdmin)
     admin.site.register(Commit, CommitAdmin)
     admin.site.register(RepositoryMetric, RepositoryMetricAdmin)
-    admin.site.register(ContentList, ContentListAdmin)

@@ -1,22 +1,24 @@
 """Dead letters in the admin: what was given up, with its context and its stack, and the decision (R10.4)."""
 
 import json
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from syncsvc import dead_letter_decisions as decisions
 from syncsvc.admin_base import brief, unbroken
-from syncsvc.admin_decisions import Choice, DecidingAdmin
+from syncsvc.admin_decisions import Choice, DecidingAdmin, asks, asks_here
+from syncsvc.admin_lists import WordFilter, found_by
 from syncsvc.admin_webhooks import ACCOUNT
-from syncsvc.models import DeadLetter
+from syncsvc.api.dead_letters import CATEGORIES
+from syncsvc.models import DeadLetter, Delivery
 
 TONES: Final = {"open": "danger", "requeued": "success", "discarded": "default"}
 LATE: Final = "It is not open any more: somebody has decided before."
@@ -30,6 +32,13 @@ def _discard(row: DeadLetter, request: HttpRequest, reason: str) -> str:
     if row.pk not in decisions.discard([row.pk], reason, request.user):
         raise decisions.Refused(LATE)
     return "discarded."
+
+
+class LetterCategoryFilter(WordFilter):
+    """What kind of failure it was."""
+
+    title = parameter_name = "category"
+    words = CATEGORIES
 
 
 class DeadLetterAdmin(DecidingAdmin):
@@ -53,16 +62,21 @@ class DeadLetterAdmin(DecidingAdmin):
         ACCOUNT,
         "status",
         "kind",
-        "category",
+        LetterCategoryFilter,
         ("created_at", RangeDateTimeFilter),
     )
     list_select_related = ("installation", "decided_by")
     search_fields = ("=job__id", "=delivery__guid", "error", "installation__account_login")
+    search_help_text = "The id of a run, a delivery's GUID; of few letters words of the error too"
+    exact = ("job",)
+    sorted_by = ("created_at",)
     ordering = ("-created_at", "-id")
     exclude = ("context", "stack")
     readonly_fields = ("shown_context", "shown_stack")
     actions = ("requeue", "discard")
-    actions_detail = ("requeue_this", "discard_this")  # type: ignore[assignment]  # unfold's is ()
+    actions_detail = ("requeue_one", "discard_one")  # type: ignore[assignment]  # unfold's is ()
+    requeue, requeue_one = asks("requeue", "Requeue"), asks_here("requeue", "Requeue")
+    discard, discard_one = asks("discard", "Discard"), asks_here("discard", "Discard")
     choices: ClassVar = {
         "requeue": Choice(
             name="requeue",
@@ -87,6 +101,15 @@ class DeadLetterAdmin(DecidingAdmin):
         """The rows without what can be long; a single row reads it when it is shown."""
         rows: QuerySet[DeadLetter] = super().get_queryset(request)
         return rows.defer("context", "stack")
+
+    def search_condition(self, term: str) -> Q | None:
+        """The run, or the delivery by its GUID."""
+        found = super().search_condition(term)
+        by_guid = found_by(Delivery, ("guid",), term)
+        if by_guid is None:
+            return found
+        of_delivery = Q(delivery__in=Delivery.objects.filter(by_guid).values("pk"))
+        return of_delivery if found is None else found | of_delivery
 
     @display(description="What", ordering="kind")
     def shown_kind(self, row: DeadLetter) -> SafeString:
@@ -118,26 +141,6 @@ class DeadLetterAdmin(DecidingAdmin):
         """Leads to the letter's page."""
         address = reverse("dead_letter", args=[row.pk])
         return format_html('<a class="underline" href="{}">Open</a>', address)
-
-    @admin.action(description="Requeue", permissions=["decide"])
-    def requeue(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
-        """Requeues those chosen."""
-        return self.decide_many(request, "requeue", rows)
-
-    @admin.action(description="Discard", permissions=["decide"])
-    def discard(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
-        """Discards those chosen, for one reason."""
-        return self.decide_many(request, "discard", rows)
-
-    @action(description="Requeue", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def requeue_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Requeues this one."""
-        return self.decide_one(request, "requeue", object_id)
-
-    @action(description="Discard", permissions=["decide"])  # type: ignore[operator]  # unfold says Action
-    def discard_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Discards this one."""
-        return self.decide_one(request, "discard", object_id)
 
 
 def _laid_out(text: str) -> SafeString:

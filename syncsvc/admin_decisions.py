@@ -1,20 +1,27 @@
 """How people decide in the admin: a page that says what will happen and asks for the reason, then the act.
 
-Hides that one row is decided from its page and many from the list, by the same form.
+Hides that one row is decided from its page and many from the list, by the same form; that the form brings
+back what it showed; and that whoever may only look is refused. What an act does twice it refuses itself:
+each is a function of the service, the same as behind the API and the pages.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from unfold.decorators import action
 
 from syncsvc.admin_base import HistoryAdmin
+
+MOST_NAMED: Final = 10
+"""What became of more rows than these is said in numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,19 +33,47 @@ class Choice:
     title: str
     explained: str
     button: str
-    needs_reason: bool
     act: Callable[[Any, HttpRequest, str], str]
+    needs_reason: bool = False
+
+
+class Refused(Exception):
+    """The present state does not allow it; the text is a sentence for people."""
+
+
+def asks(name: str, title: str) -> Any:
+    """The action of a list that asks about the chosen rows first; `name` is one of `choices`."""
+
+    @admin.action(description=title, permissions=["decide"])
+    def ask(owner: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        found: HttpResponse | None = owner.decide_many(request, name, rows)
+        return found
+
+    ask.__name__ = name
+    return ask
+
+
+def asks_here(name: str, title: str) -> Any:
+    """The button of a row's page that asks first; `name` is one of `choices`."""
+
+    def ask(owner: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+        found: HttpResponse = owner.decide_one(request, name, object_id)
+        return found
+
+    ask.__name__ = f"{name}_one"
+    return action(description=title, permissions=["decide"])(ask)  # type: ignore[operator]  # unfold says Action
 
 
 class DecidingAdmin(HistoryAdmin):
     """Rows that only the product writes, and about which people decide."""
 
-    choices: ClassVar[dict[str, Choice]]
-    #: The field that says how far a row is, and those of its values that leave something to decide.
-    state: ClassVar[str]
-    open_states: ClassVar[tuple[str, ...]]
+    choices: ClassVar[dict[str, Choice]] = {}
+    #: The field that says how far a row is, and those of its values that leave something to decide; no field
+    #: where there always is.
+    state: ClassVar[str] = ""
+    open_states: ClassVar[tuple[str, ...]] = ()
     #: What `act` raises, with a sentence, where the present state does not allow it.
-    refusals: ClassVar[tuple[type[Exception], ...]]
+    refusals: ClassVar[tuple[type[Exception], ...]] = (Refused,)
 
     def has_decide_permission(self, request: HttpRequest, _object_id: object = None) -> bool:
         """Whoever has Django's permission to change such rows; nothing else can be changed."""
@@ -46,7 +81,7 @@ class DecidingAdmin(HistoryAdmin):
 
     def is_open(self, row: Any) -> bool:
         """Whether there is anything left to decide about the row."""
-        return getattr(row, self.state) in self.open_states
+        return not self.state or getattr(row, self.state) in self.open_states
 
     def seen(self, row: Any) -> dict[str, object]:
         """What the form has to bring back of what it showed of a row, by name."""
@@ -84,15 +119,18 @@ class DecidingAdmin(HistoryAdmin):
         choice, reason, error = self.choices[name], request.POST.get("reason", "").strip(), ""
         if request.method == "POST" and "decided" in request.POST:
             if reason or not choice.needs_reason:
-                for row in rows:
-                    self._act(request, choice, row, reason)
+                self._carry_out(request, choice, list(rows), reason)
                 return None
             error = "A reason is needed."
-        shown: list[Model] = list(rows)
+        shown: list[Model] = list(rows[: self.most_at_once])
+        if not shown:
+            self.message_user(request, "None of these rows is there any more.", messages.WARNING)
+            return HttpResponseRedirect(back)
+        one = self.opts.verbose_name if len(shown) == 1 else self.opts.verbose_name_plural
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": choice.title,
+            "title": f"{choice.title}: {len(shown)} {one}",
             "action": name,
             "explained": choice.explained,
             "button": choice.button,
@@ -105,9 +143,19 @@ class DecidingAdmin(HistoryAdmin):
         }
         return TemplateResponse(request, "admin/decide.html", context)
 
-    def _act(self, request: HttpRequest, choice: Choice, row: Any, reason: str) -> None:
+    def _carry_out(
+        self, request: HttpRequest, choice: Choice, rows: list[Any], reason: str
+    ) -> None:
+        answers = [(str(row), *self._act(request, choice, row, reason)) for row in rows]
+        if len(answers) <= MOST_NAMED:
+            for name, told, level in answers:
+                self.message_user(request, f"{name}: {told}", level)
+            return
+        for (told, level), often in Counter(each[1:] for each in answers).most_common():
+            self.message_user(request, f"{often} of {len(answers)}: {told}", level)
+
+    def _act(self, request: HttpRequest, choice: Choice, row: Any, reason: str) -> tuple[str, int]:
         try:
-            told, level = choice.act(row, request, reason), messages.SUCCESS
+            return choice.act(row, request, reason), messages.SUCCESS
         except self.refusals as refused:
-            told, level = str(refused), messages.WARNING
-        self.message_user(request, f"{row}: {told}", level)
+            return str(refused), messages.WARNING

@@ -4,7 +4,8 @@ a delivery can be processed once more.
 
 from typing import Any, ClassVar, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.db import transaction
 from django.db.models import BooleanField, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,6 +16,9 @@ from unfold.decorators import display
 
 from syncsvc import conf
 from syncsvc.admin_base import HistoryAdmin, brief, list_link, unbroken
+from syncsvc.admin_contents import named
+from syncsvc.admin_decisions import Choice, DecidingAdmin, Refused, asks, asks_here
+from syncsvc.admin_lists import MOST_SEARCHED
 from syncsvc.models import Delivery, Gap, Hook, MissedDelivery, Recheck, Repository, WebhookState
 from syncsvc.webhooks import replay, viewing, wording
 
@@ -30,6 +34,8 @@ GAP_TONES: Final = {
     "catching_up": "warning",
     "closed": "success",
 }
+MOST_NAMED: Final = 20
+"""Repositories that one name is taken for."""
 ACCOUNT: Final = ("installation", AutocompleteSelectFilter)
 
 
@@ -68,9 +74,42 @@ class UnhealedFilter(OpenFilter):
     words = ("Not healed yet", "Healed")
 
 
-class DeliveryAdmin(HistoryAdmin):
+def _replay(row: Any, request: HttpRequest, _reason: str) -> str:
+    shown = request.POST.get(_seen(row))
+    with transaction.atomic():
+        mine = Delivery.objects.select_for_update(no_key=True).filter(pk=row.pk)
+        ended = mine.values_list("processed_at", flat=True).first()
+        if shown is not None and shown != str(ended or ""):
+            raise Refused(
+                "it was replayed or processed since it was shown: nothing was done again."
+            )
+        done = replay.replay([row.pk], user_id=request.user.pk)
+    if not done:
+        raise Refused(str(replay.refusal(row, payload_kept=row.payload_kept) or CHANGED))
+    return "it waits to be processed once more."
+
+
+def _seen(row: Delivery) -> str:
+    return f"processed_{row.pk}"
+
+
+CHANGED: Final = "It waits already: somebody else had it replayed."
+
+
+class DeliveryAdmin(DecidingAdmin):
     """Deliveries that arrived. No list reads a payload; a single one shows it masked."""
 
+    choices: ClassVar = {
+        "replay": Choice(
+            name="replay",
+            title="Replay",
+            explained="Each of these deliveries is processed once more from the payload that was kept. One that "
+            "waits already, or whose payload was removed, is left alone. What GitHub changed since is not "
+            "undone: older news never overwrites newer.",
+            button="Replay",
+            act=_replay,
+        ),
+    }
     list_display = (
         "received_at",
         "shown_event",
@@ -96,10 +135,17 @@ class DeliveryAdmin(HistoryAdmin):
         "=repository_github_id",
         "installation__account_login",
     )
+    search_help_text = (
+        "A GUID, GitHub's id of a repository, OWNER/NAME; of few deliveries words too"
+    )
+    exact = ("guid", "repository_github_id")
+    sorted_by = ("received_at",)
     ordering = ("-received_at", "-id")
     exclude = ("payload",)
     readonly_fields = ("shown_payload",)
     actions = ("replay",)
+    actions_detail = ("replay_one",)  # type: ignore[assignment]  # unfold's is ()
+    replay, replay_one = asks("replay", "Replay: process once more"), asks_here("replay", "Replay")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """The rows without their payloads, each with the name of its repository."""
@@ -110,9 +156,21 @@ class DeliveryAdmin(HistoryAdmin):
             payload_kept=ExpressionWrapper(Q(payload__isnull=False), output_field=BooleanField()),
         )
 
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        """Whoever has Django's permission to change deliveries; nothing else can be changed."""
-        return bool(request.user.has_perm("syncsvc.change_delivery"))
+    def search_condition(self, term: str) -> Q | None:
+        """The delivery, or all of a repository."""
+        found = super().search_condition(term)
+        if "/" not in term or len(term) > MOST_SEARCHED:
+            return found
+        of_it = Q(repository_github_id__in=[it.github_id for it in named(term)[:MOST_NAMED]])
+        return of_it if found is None else found | of_it
+
+    def is_open(self, row: Delivery) -> bool:
+        """Whether it can be replayed."""
+        return row.status != Delivery.Status.RECEIVED
+
+    def seen(self, row: Delivery) -> dict[str, object]:
+        """When it was processed: whoever presses twice replays once."""
+        return {_seen(row): row.processed_at or ""}
 
     @display(description="Event", ordering="event")
     def shown_event(self, row: Delivery) -> SafeString:
@@ -161,22 +219,6 @@ class DeliveryAdmin(HistoryAdmin):
         address = reverse("delivery", args=[row.pk])
         return format_html('<a class="underline" href="{}">Open</a>', address)
 
-    @admin.action(description="Replay: process once more", permissions=["replay"])
-    def replay(self, request: HttpRequest, rows: QuerySet[Delivery]) -> None:
-        """Sets those that have ended back to waiting."""
-        chosen = set(rows.values_list("pk", flat=True))
-        done = len(replay.replay(chosen, user_id=request.user.pk))
-        if done:
-            what = "1 delivery waits" if done == 1 else f"{done} deliveries wait"
-            self.message_user(request, f"{what} to be processed once more.", messages.SUCCESS)
-        if left := len(chosen) - done:
-            what = "1 delivery was" if left == 1 else f"{left} deliveries were"
-            self.message_user(
-                request,
-                f"{what} left alone: waiting already, or without a payload.",
-                messages.WARNING,
-            )
-
 
 class GapAdmin(HistoryAdmin):
     """Gaps, from their discovery to their end."""
@@ -195,6 +237,9 @@ class GapAdmin(HistoryAdmin):
     list_filter = (ACCOUNT, "reason", OpenGapFilter, ("opened_at", RangeDateTimeFilter))
     list_select_related = ("installation",)
     search_fields = ("installation__account_login", "=job__id")
+    search_help_text = "An account, or the id of the run that caught up"
+    exact = ("job",)
+    sorted_by = ("opened_at",)
     ordering = ("-opened_at", "-id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Gap]:
@@ -242,7 +287,10 @@ class MissedDeliveryAdmin(HistoryAdmin):
     )
     list_select_related = ("installation",)
     search_fields = ("=guid", "=event", "installation__account_login", "=repository_github_id")
-    ordering = ("-first_at", "-id")
+    search_help_text = "A GUID; of few the event, the account or GitHub's id of a repository too"
+    exact = ("guid",)
+    ordering = ("-id",)
+    sorted_by: ClassVar = ()
 
     @display(description="Event", ordering="event")
     def shown_event(self, row: MissedDelivery) -> SafeString:
@@ -312,6 +360,10 @@ class RecheckAdmin(HistoryAdmin):
     list_filter = (ACCOUNT, "trigger", ("due_at", RangeDateTimeFilter))
     list_select_related = ("installation",)
     search_fields = ("full_name", "=github_id", "installation__account_login")
+    search_help_text = "OWNER/NAME, an account, or GitHub's id of a repository"
+    narrow = ("installation__id__exact",)
+    exact = ("github_id",)
+    sorted_by = ("due_at",)
     ordering = ("due_at", "id")
 
 

@@ -7,13 +7,13 @@ import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
-from syncsvc import retrying
+from syncsvc import clock, events, retrying
 from syncsvc.github.reading import Entity
 from syncsvc.models import ContentList, Installation, Repository
 
@@ -179,6 +179,23 @@ def forgive(github_ids: Collection[int]) -> None:
     if github_ids:
         failed = ContentList.objects.filter(repository__github_id__in=github_ids, failures__gt=0)
         failed.update(failures=0, failed_at=None, retry_at=None, error_category="", error="")
+
+
+def read_now(row: ContentList, user: Any) -> bool:
+    """Ends the wait of a list that could not be read, because `user` asks for it; False where it does not
+    fail. The next run of its account reads it."""
+    waits = ContentList.objects.filter(pk=row.pk, failures__gt=0)
+    done = bool(waits.update(retry_at=clock.now()))
+    if done:
+        events.emit(
+            "content_list.read_again",
+            installation_id=row.repository.installation_id,
+            job_id=None,
+            user_id=user.pk,
+            repository=str(row.repository),
+            entity=row.entity,
+        )
+    return done
 
 
 def postpone(repository_id: int, now: datetime) -> None:

@@ -29,6 +29,10 @@ class AuditEntry(models.Model):
         BREAKER = "breaker", "Breaker closed by hand"
         DEAD_LETTER = "dead_letter", "Dead letter decided"
         LOGIN = "login", "Logged in"
+        LOGIN_FAILED = "login_failed", "Log-in failed"
+        REPLAY = "replay", "Delivery replayed"
+        READ_AGAIN = "read_again", "List to be read again"
+        CONFIGURATION = "configuration", "Changed in the admin"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     at = models.DateTimeField(help_text="When it began.")
@@ -82,6 +86,17 @@ class AuditEntry(models.Model):
                 name="audit_entry_comparable",
             ),
             models.Index(fields=["at"], condition=Q(ended_at=None), name="audit_entry_open"),
+            models.Index(
+                fields=["correlation_id"],
+                condition=Q(correlation_id__isnull=False),
+                name="audit_entry_of_run",
+            ),
+            # The product itself, which most runs are of, nobody looks for.
+            models.Index(
+                fields=["actor_name", "-at"],
+                condition=~Q(actor_name="system"),
+                name="audit_entry_of_person",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -158,6 +158,11 @@ class Delivery(models.Model):
             models.Index(
                 fields=["installation", "-received_at", "-id"], name="delivery_of_account"
             ),
+            models.Index(
+                fields=["status", "-received_at", "-id"],
+                condition=~Q(status="processed"),
+                name="delivery_unusual",
+            ),
             models.Index(fields=["account_id", "-received_at"], name="delivery_rhythm"),
             models.Index(
                 fields=["repository_github_id", "-received_at"],

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Lower
@@ -132,6 +133,9 @@ class Repository(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["installation", "status"], name="repository_by_installation"),
+            models.Index(fields=["owner", "name", "id"], name="repository_in_order"),
+            # Finds the beginnings of names, in any case.
+            models.Index(OpClass(Lower("name"), "text_pattern_ops"), name="repository_by_name"),
         ]
 
     def __str__(self) -> str:

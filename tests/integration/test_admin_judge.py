@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
 
 from reconciliation.models import AuditEntry, Discrepancy, Review, SampledItem
 from syncsvc import clock
@@ -56,20 +55,6 @@ def said(page: Any) -> list[str]:
 def many(client: Client, name: str, act: str, rows: list[Any], **more: object) -> Any:
     body = {"action": act, "_selected_action": [row.pk for row in rows], **more}
     return client.post(address(name), body, follow=True)
-
-
-@names
-def test_a_list_costs_the_same_queries_however_long_it_is(
-    name: str, client: Client, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    MAKERS[name]()
-    client.get(address(name))
-    with django_assert_num_queries(4):
-        assert client.get(address(name)).status_code == 200
-    for _ in range(20):
-        MAKERS[name]()
-    with django_assert_num_queries(4):
-        assert client.get(address(name)).context["cl"].result_count == 21
 
 
 @names

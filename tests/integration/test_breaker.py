@@ -397,7 +397,10 @@ def test_the_admin_finds_what_is_open_and_tries_it_now(acme: Installation) -> No
     page = client.get(address, {"breaker_state__exact": "open"}).content.decode()
     assert "acme" in page
     assert "calm" not in page
-    client.post(address, {"action": "try_now", "_selected_action": [acme.pk]})
+    body = {"action": "try_now", "_selected_action": [acme.pk]}
+    client.post(address, body)
+    assert of(acme)[0] == "open"
+    client.post(address, body | {"decided": "yes"})
     assert of(acme)[0] == "closed"
     job = SyncJob.objects.get(installation=acme, status="queued")
     assert (job.trigger, job.requested_by) == ("manual", user)
