@@ -23,6 +23,7 @@ DAY: Final = timedelta(hours=24)
 SECONDS: Final = 20.0
 """How long one call goes on: a history of years is rolled by many."""
 STALE_AT_ONCE: Final = 200
+DAYS_AT_ONCE: Final = 3
 _TABLE: Final = RolledHours._meta.db_table
 _LOCK: Final = 0x526F6C6C
 """Of the advisory lock: two that roll at once would only do the same."""
@@ -52,13 +53,13 @@ def _alone() -> bool:
 
 
 def _onwards(now: datetime) -> int:
-    """The next whole hours, as far as a midnight."""
+    """The next whole hours, as far as a midnight not far away."""
     known = RolledUntil.objects.first()
     oldest = None if known is not None else _oldest()
     since = known.until if known is not None else oldest and floor(oldest, 24)
     if since is None:
         return 0
-    over, midnight = _over(now), floor(since, 24) + DAY
+    over, midnight = _over(now), floor(since, 24) + DAYS_AT_ONCE * DAY
     following = _oldest(since)
     # Days of nothing are passed over at once; a day that was begun is summed to its end.
     nothing = since == floor(since, 24) and (following is None or following >= midnight)
@@ -137,7 +138,7 @@ def _again() -> int:
 
 
 def _write(since: datetime, until: datetime, accounts: Sequence[int] | None = None) -> None:
-    """Sums the hours between the two, which are of one day, and the longer stretches that end there."""
+    """Sums the hours between the two, and the longer stretches that end there."""
     _insert(
         1, Question(EVERYTHING, (rolled.ACCOUNT, rolled.step(1)), (since, until), accounts), NOTHING
     )
