@@ -35,6 +35,24 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, (named,) if named else (*NAMES, *MACS))), None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make e2e ARGS=--pictures` takes the pictures of the docs, and tests nothing."""
+    parser.addoption("--pictures", action="store_true", help="take the pictures of the docs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers of these tests alone."""
+    config.addinivalue_line("markers", "pictures: takes pictures for the docs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The pictures, or everything else."""
+    wanted = bool(config.getoption("--pictures"))
+    left = [item for item in items if bool(item.get_closest_marker("pictures")) != wanted]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 def pytest_sessionstart() -> None:
     """Without a browser there is nothing to start a product for."""
     if find_chromium() is None:
