@@ -10,10 +10,17 @@ RESET: Final = "sync:reset"
 COMMENT: Final = b":\n\n"
 
 
-def event(name: str, data: dict[str, Any], mark: str = "") -> bytes:
-    """One event; `mark` is what a client brings back as `Last-Event-ID`. JSON has no line breaks."""
-    said = b"event: %b\ndata: %b\n" % (name.encode(), orjson.dumps(data, option=orjson.OPT_UTC_Z))
-    return (b"id: %b\n" % mark.encode() if mark else b"") + said + b"\n"
+def body(name: str, data: dict[str, Any]) -> bytes:
+    """One event without its id: the same for all who hear of it. JSON has no line breaks."""
+    return b"event: %b\ndata: %b\n\n" % (
+        name.encode(),
+        orjson.dumps(data, option=orjson.OPT_UTC_Z),
+    )
+
+
+def event(body: bytes, mark: str = "") -> bytes:
+    """One event; `mark` is what a client brings back as `Last-Event-ID`."""
+    return (b"id: %b\n" % mark.encode() if mark else b"") + (body or b"\n" * bool(mark))
 
 
 def mark(text: str) -> bytes:

@@ -115,6 +115,7 @@ class Hub:
             with self._guard:
                 if self._thread is threading.current_thread():
                     self._thread = self._loop = self._board = self._main = None
+                    self._places.clear()
 
     async def _serve(self, begun: threading.Event) -> None:
         board = Switchboard(self._pace, self.release)

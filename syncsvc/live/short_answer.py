@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from syncsvc.live import frames, reading
+from syncsvc.live import frames, reading, telling
 from syncsvc.live.cursor import Cursor, advance, begin
 from syncsvc.live.switchboard import anew_from, can_resume, caught_up
 from syncsvc.live.telling import Wish
@@ -20,11 +20,11 @@ def answer(wish: Wish) -> bytes:
     told = begin([number for (number,) in _rows(reading.RECENT)], newest)
     cursor = wish.cursor
     if cursor is None or not can_resume(cursor, told, oldest):
-        said = anew_from(wish, [reading.row(each) for each in _rows(reading.PRESENT)])
+        said = anew_from(wish, [telling.of(reading.row(each)) for each in _rows(reading.PRESENT)])
         return _closed(said, told)
     most = reading.MOST_MISSED + reading.BATCH
     found = _rows(reading.SINCE, [list(cursor.holes), cursor.newest, most])
-    rows = [reading.row(each) for each in found]
+    rows = [telling.of(reading.row(each)) for each in found]
     *_, after = (cursor, *(at for at, _ in advance(cursor, rows)))
     old = [hole for hole in after.holes if told.has_seen(hole)]  # nobody waits for them any longer
     return _closed(caught_up(wish, cursor, after, rows), after.forget(old))

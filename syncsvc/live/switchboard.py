@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-import structlog
 
 from syncsvc.live import frames, reading, rights, telling
 from syncsvc.live.cursor import Cursor, advance, begin, missed
 from syncsvc.live.reading import Row
 from syncsvc.live.stream import MOST_AT_FIRST, Stream, tune
-from syncsvc.live.telling import Wish
-
-log = structlog.get_logger(__name__)
+from syncsvc.live.telling import Telling, Wish
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -151,7 +148,7 @@ class Switchboard:
 
     def _tell(self, row: Row, mark: str) -> None:
         listening = [stream for stream in self.streams if stream.wish.wants(row)]
-        frame = _frame(row, mark) if listening else b""
+        frame = frames.event(telling.of(row).body, mark) if listening else b""
         for stream in listening:
             stream.send(frame)
 
@@ -170,11 +167,13 @@ class Switchboard:
         oldest, _ = (await _rows(connection, reading.ENDS))[0]
         cursors = [stream.wish.cursor for stream in joining]
         fitting = [each for each in cursors if each and can_resume(each, told, oldest)]
-        rows = await _missed_rows(connection, fitting)
+        rows = await _missed(connection, fitting)
         anew = len(fitting) < len(joining)
         present = await _rows(connection, reading.PRESENT) if anew else []
-        standing = [reading.row(each) for each in present]
-        for stream in joining:
+        standing = [telling.of(reading.row(each)) for each in present]
+        for number, stream in enumerate(joining):
+            if number % 50 == 0:
+                await asyncio.sleep(0)  # many come back at once after a restart
             if stream not in self.joining:
                 continue  # it left meanwhile
             cursor = stream.wish.cursor
@@ -195,27 +194,21 @@ def can_resume(cursor: Cursor, told: Cursor, oldest: int) -> bool:
     return 0 <= behind <= reading.MOST_MISSED and cursor.newest + 1 >= oldest
 
 
-def caught_up(wish: Wish, cursor: Cursor, told: Cursor, rows: Sequence[Row]) -> bytes:
+def caught_up(wish: Wish, cursor: Cursor, told: Cursor, events: Sequence[Telling]) -> bytes:
     """What a client that comes back has missed."""
-    said = [
-        _frame(row, str(at))
-        for at, row in missed(
-            cursor, told, [row for row in rows if not cursor.has_seen(row.number)]
-        )
-        if wish.wants(row)
-    ]
-    return b"".join(said)
+    since = missed(cursor, told, (each for each in events if not cursor.has_seen(each.number)))
+    return b"".join(frames.event(each.body, str(at)) for at, each in since if wish.wants(each.row))
 
 
-def anew_from(wish: Wish, standing: Sequence[Row]) -> bytes:
+def anew_from(wish: Wish, standing: Sequence[Telling]) -> bytes:
     """How things stand, without marks: whoever is cut off in the midst of it begins anew. Who had an
     id is told first that what came after it is lost."""
     lost = wish.cursor is not None
-    reset = frames.event(frames.RESET, {"id": None, "reason": "events_lost"}) if lost else b""
-    return reset + b"".join(_frame(row, "") for row in standing if wish.wants(row))
+    reset = frames.body(frames.RESET, {"id": None, "reason": "events_lost"}) if lost else b""
+    return reset + b"".join(each.body for each in standing if wish.wants(each.row))
 
 
-async def _missed_rows(connection: Connection, cursors: Sequence[Cursor]) -> list[Row]:
+async def _missed(connection: Connection, cursors: Sequence[Cursor]) -> list[Telling]:
     if not cursors:
         return []
     holes = sorted({hole for cursor in cursors for hole in cursor.holes})
@@ -223,16 +216,7 @@ async def _missed_rows(connection: Connection, cursors: Sequence[Cursor]) -> lis
     most = reading.MOST_MISSED + reading.BATCH
     rows = await _rows(connection, reading.SINCE, [*since, most])
     # A hole of one may lie after the newest of another: then it came with both parts.
-    return list({row[0]: reading.row(row) for row in rows}.values())
-
-
-def _frame(row: Row, mark: str) -> bytes:
-    """One event as bytes; of a row that a hand wrote into the table only its mark."""
-    try:
-        return telling.frame(row, mark)
-    except (KeyError, TypeError, ValueError) as error:
-        log.warning("live.event_unreadable", event_id=row.number, error=type(error).__name__)
-        return frames.mark(mark) if mark else b""
+    return [telling.of(reading.row(row)) for row in {row[0]: row for row in rows}.values()]
 
 
 async def _rows(connection: Connection, query: str, values: Sequence[Any] = ()) -> list[Any]:

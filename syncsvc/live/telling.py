@@ -5,12 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from syncsvc import cards, status
 from syncsvc.live import frames
 from syncsvc.live.cursor import Cursor
 from syncsvc.live.reading import Row
 from syncsvc.live.rights import Viewer
 from syncsvc.models import SyncJob
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,9 +35,26 @@ class Wish:
         )
 
 
-def frame(row: Row, mark: str) -> bytes:
-    """One event as bytes."""
-    return frames.event(row.kind, told(row), mark)
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A row and the bytes that tell of it, worked out once for all who hear of it."""
+
+    row: Row
+    body: bytes
+
+    @property
+    def number(self) -> int:
+        """The id of the event."""
+        return self.row.number
+
+
+def of(row: Row) -> Telling:
+    """What is said of a row; nothing of one that a hand wrote into the table."""
+    try:
+        return Telling(row, frames.body(row.kind, told(row)))
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("live.event_unreadable", event_id=row.number, error=type(error).__name__)
+        return Telling(row, b"")
 
 
 def told(row: Row) -> dict[str, Any]:

@@ -124,10 +124,11 @@ def test_two_processes_agree_wherever_a_client_comes_back() -> None:
 
 
 def test_frames_are_what_browsers_read() -> None:
-    assert frames.event("sync:start", {"item": "a\nb"}, "8-7") == (
+    assert frames.event(frames.body("sync:start", {"item": "a\nb"}), "8-7") == (
         b'id: 8-7\nevent: sync:start\ndata: {"item":"a\\nb"}\n\n'
     )
-    assert frames.mark("8") == b"id: 8\n\n"
+    assert frames.mark("8") == frames.event(b"", "8") == b"id: 8\n\n"
+    assert frames.event(b"") == b""
     assert frames.retry(2_000) == b"retry: 2000\n\n"
     head = frames.head("200 OK", [("Content-Type", "text/event-stream"), ("Content-Length", "0")])
     assert head == (
