@@ -28,7 +28,9 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
     figures = ObjectField(
         read_only=True, help_text="How large it is; the names depend on the kind."
     )
-    acknowledged_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    acknowledged_by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = Incident

@@ -17,7 +17,9 @@ class DiscrepancySerializer(serializers.ModelSerializer[Discrepancy]):
     open = serializers.SerializerMethodField(help_text="Whether it is still to be dealt with.")
     before = ObjectField(read_only=True, help_text="What the mirror said.")
     after = ObjectField(read_only=True, help_text="What GitHub said.")
-    decided_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    decided_by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = Discrepancy
@@ -60,7 +62,9 @@ class DiscrepancySerializer(serializers.ModelSerializer[Discrepancy]):
 class ReviewSerializer(serializers.ModelSerializer[Review]):
     """Repositories that vanished at once, held until a person decides."""
 
-    decided_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    decided_by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = Review

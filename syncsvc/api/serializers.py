@@ -126,7 +126,9 @@ class JobSerializer(serializers.ModelSerializer[SyncJob]):
     discrepancies = ObjectField(read_only=True)
     verification = ObjectField(read_only=True)
     failures = ObjectsField(read_only=True)
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = SyncJob
