@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.product import Product, product
+from tests.browser.product import FLEET, Product, product
 from tests.browser.watching import Troubles
 
 # Playwright runs a loop of events in this thread; Django would refuse its queries for that.
@@ -69,9 +69,15 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Product]:
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_blocker: Any,
+    pytestconfig: pytest.Config,
+) -> Iterator[Product]:
     """The whole product, once for all tests."""
-    with django_db_blocker.unblock(), product(tmp_path_factory.mktemp("served") / "var") as found:
+    var = tmp_path_factory.mktemp("served") / "var"
+    more = FLEET if pytestconfig.getoption("--pictures") else ()
+    with django_db_blocker.unblock(), product(var, more) as found:
         yield found
 
 

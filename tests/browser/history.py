@@ -12,14 +12,8 @@ from reconciliation import rolling
 from reconciliation.models import Discrepancy, RolledHours, RolledUntil, RunFigure, StaleDay
 from syncsvc import clock
 from syncsvc.models import Installation, Repository, SyncJob
-from tests.browser.product import QUIET, Product
-from tests.factories import (
-    GapFactory,
-    InstallationFactory,
-    RateBudgetFactory,
-    RepositoryFactory,
-    SyncJobFactory,
-)
+from tests.browser.product import FLEET, PLANS, Product
+from tests.factories import GapFactory, SyncJobFactory
 from tests.judge_factories import (
     DiscrepancyFactory,
     ReviewFactory,
@@ -27,12 +21,9 @@ from tests.judge_factories import (
     SampleAuditFactory,
 )
 
-NAMES: Final = (
-    "acme-robotics", "blue-harbour", "cedar-labs", "delta-optics", "evergreen-data", "fjord-systems",
-    "granite-tools", "hollow-pine", "ivory-coast-dev",
-)  # fmt: skip
 DAYS, RUN_EVERY = 8, timedelta(hours=3)
 SIZES: Final = {"repositories": 60, "issues": 1_400, "pull_requests": 600, "commits": 9_000}
+WEIGHT: Final = float(sum(SIZES.values()))
 KINDS: Final = (
     (Discrepancy.Type.STALE_ISSUE, {"title": "Retry uploads"}, {"title": "Retry uploads after a timeout"}),
     (Discrepancy.Type.STALE_ISSUE, {"state": "open"}, {"state": "closed"}),
@@ -45,25 +36,13 @@ def make(product: Product) -> None:
     for sums in (RolledHours, RolledUntil, StaleDay):
         sums._default_manager.all().delete()
     random = Random(4)
-    accounts = [product.installation(plan) for plan in ("octo-simulated", QUIET, "lone-user")]
-    accounts += [_account(name) for name in NAMES]
+    accounts = [product.installation(plan.login) for plan in (*PLANS, *FLEET)]
     for account in accounts:
         _runs(account, random)
         _found(account, random)
     _trouble(accounts)
     while rolling.roll(clock.now(), seconds=30):
         pass
-
-
-def _account(name: str) -> Installation:
-    now = clock.now()
-    account: Installation = InstallationFactory.create(
-        account_login=name, last_synced_at=now - timedelta(minutes=8), last_listed_at=now
-    )
-    for repository in ("website", "api", "infrastructure", "mobile-app"):
-        RepositoryFactory.create(installation=account, name=repository)
-    RateBudgetFactory.create(installation=account)
-    return account
 
 
 def _runs(account: Installation, random: Random) -> None:
@@ -93,7 +72,10 @@ def _runs(account: Installation, random: Random) -> None:
     SyncJob.objects.bulk_create(jobs)
     RunFigure.objects.bulk_create(figures)
     for hours in range(0, DAYS * 24, 6):
-        SampleAuditFactory.create(installation=account, at=now - timedelta(hours=hours, minutes=20))
+        SampleAuditFactory.create(
+            installation=account, at=now - timedelta(hours=hours, minutes=20),
+            weight=WEIGHT, weight_matched=WEIGHT, weight_squares=WEIGHT**2 / 40,
+        )  # fmt: skip
 
 
 def _found(account: Installation, random: Random) -> None:

@@ -5,7 +5,7 @@ database is the served one: a test compares what a page says with what is stored
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +33,14 @@ PLANS: Final = (
     AccountPlan(login=QUIET, repositories=12),
     AccountPlan(login=OTHER, type="User", repositories=3),
 )
+#: More accounts, where the pictures of the docs are taken.
+FLEET: Final = tuple(
+    AccountPlan(login=login, repositories=4)
+    for login in (
+        "acme-robotics", "blue-harbour", "cedar-labs", "delta-optics", "evergreen-data",
+        "fjord-systems", "granite-tools", "hollow-pine", "ivory-coast-dev",
+    )
+)  # fmt: skip
 CALM: Final = {
     # Nothing happens but what a test does.
     "SYNC_INTERVAL_MINUTES": "600",
@@ -104,13 +112,14 @@ class Product:
 
 
 @contextmanager
-def product(var: Path) -> Iterator[Product]:
+def product(var: Path, more: Sequence[AccountPlan] = ()) -> Iterator[Product]:
     """Everything up, mirrored once and ready to be looked at; everything put away afterwards."""
+    plans = (*PLANS, *more)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     world = World.generate(
         seed=7,
-        accounts=PLANS,
+        accounts=plans,
         issues_per_repository=3,
         pull_requests_per_repository=2,
         commits_per_repository=4,
@@ -130,7 +139,7 @@ def product(var: Path) -> Iterator[Product]:
         try:
             until(lambda: served.status() == 200 and "Ready:" in served.said(), 180, served.said)
             _use_its_database(var)
-            yield _people(url, github)
+            yield _people(url, github, plans)
         finally:
             connection.close()
             served.ctrl_c()
@@ -144,7 +153,7 @@ def _use_its_database(var: Path) -> None:
     connection.settings_dict.update({k: v for k, v in described.items() if k != "ENGINE"})
 
 
-def _people(url: str, github: Simulator) -> Product:
+def _people(url: str, github: Simulator, plans: Sequence[AccountPlan]) -> Product:
     # The server knows Django's hashers, not the quick one of other tests.
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.PBKDF2PasswordHasher"]):
         operator = UserFactory.create(username="olga-operator")
@@ -156,9 +165,9 @@ def _people(url: str, github: Simulator) -> Product:
         operator=operator,
         member=member,
     )
-    until(lambda: Installation.objects.count() == len(PLANS), 30, lambda: "accounts are not found")
-    for plan in PLANS:
-        found.settled(plan.login)
+    until(lambda: Installation.objects.count() == len(plans), 60, lambda: "accounts are not found")
+    for plan in plans:
+        found.settled(plan.login, seconds=120)
     MembershipFactory.create(
         user=operator, installation=found.installation(), role=Membership.Role.OPERATOR
     )
