@@ -122,7 +122,7 @@ def _written(row: Repository) -> list[Event]:
     return [
         Event(
             at=each.at,
-            title=f"{each.get_operation_display()}: {number:,} {each.entity.replace('_', ' ')}",
+            title=f"{each.get_operation_display()}: {_what(each.entity, number)}",
             note=each.error or each.get_result_display(),
             tone="bad" if each.result == AuditRecord.Result.FAILED else "",
             url=reverse("job", args=[each.entry.correlation_id])
@@ -131,3 +131,11 @@ def _written(row: Repository) -> list[Event]:
         )
         for each, number in together.values()
     ]
+
+
+def _what(entity: str, number: int) -> str:
+    """What was written, in words: the repository itself, 1 issue, 8 commits."""
+    if entity == Entity.REPOSITORIES:
+        return "the repository itself"
+    name = entity.replace("_", " ")
+    return f"{number:,} {name.removesuffix('s') if number == 1 else name}"

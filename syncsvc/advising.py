@@ -7,7 +7,7 @@ from syncsvc.models import Installation, SyncJob
 from syncsvc.policy import Reason
 from syncsvc.status import SyncStatus
 
-NOTHING: Final = "Nothing to do."
+NOTHING: Final = "Nothing: it is kept up to date by itself."
 UNSUSPEND: Final = (
     "Unsuspend the App in the account's settings at GitHub. What is mirrored is kept."
 )
