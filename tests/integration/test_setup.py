@@ -19,6 +19,7 @@ from config import demo
 from reconciliation.models import AuditEntry
 from syncsvc import clock, connect, credentials, vault
 from syncsvc.github.errors import ConfigurationError
+from syncsvc.management.commands import serve
 from syncsvc.models import Credential, Installation, SyncJob
 from syncsvc.setup import demo_end, store
 from syncsvc.simulator import Fault, Simulator
@@ -335,7 +336,7 @@ def test_no_secret_is_ever_shown_logged_or_kept_in_clear(
             bytes(v).decode() if isinstance(v, memoryview | bytes) else str(v) for v in row.values()
         )
     entries = list(AuditEntry.objects.values("kind", "actor_name", "detail"))
-    assert {(e["kind"], e["detail"].get("decision")) for e in entries} >= {("setting", "stored")}
+    assert {(e["kind"], e["detail"].get("decision")) for e in entries} >= {("configuration", "stored")}
     shown += str(entries) + repr(credentials.current()) + caplog.text + "".join(capfd.readouterr())
     for secret in secrets:
         assert secret not in shown
@@ -352,7 +353,7 @@ def test_removing_asks_first_and_is_audited(boss: Client, github: Simulator) -> 
     assert not Credential.objects.exists()
     assert not connect.has_token()
     assert [
-        e.detail["decision"] for e in AuditEntry.objects.filter(kind="setting").order_by("id")
+        e.detail["decision"] for e in AuditEntry.objects.filter(kind="configuration").order_by("id")
     ] == ["stored", "removed"]
     assert boss.get("/setup/token/remove/").status_code == 404
 
@@ -504,3 +505,35 @@ def test_the_simulators_app_from_a_manifest_keeps_githubs_contract(
             timeout=5,
         )
         assert page.status_code == 422
+
+
+@pytest.mark.spec("R19.4")
+def test_after_a_start_with_a_new_key_the_old_one_can_go(
+    github: Simulator, settings: Settings
+) -> None:
+    settings.FIELD_ENCRYPTION_KEYS = ["old"]
+    store.save_token(staff(), seen=store.NONE, token="ghp_x", owner="octo", webhook_secret="s")
+    settings.FIELD_ENCRYPTION_KEYS = ["new", "old"]
+    assert store.renew_encryption() == 1
+    assert store.renew_encryption() == 0
+    settings.FIELD_ENCRYPTION_KEYS = ["new"]
+    credentials.forget()
+    assert credentials.current().troubles == ()
+    assert credentials.webhook_secrets() == ("s",)
+    settings.FIELD_ENCRYPTION_KEYS = ["lost"]
+    assert store.renew_encryption() == 0  # it is not lost: who has the key may still read it
+    settings.FIELD_ENCRYPTION_KEYS = ["new"]
+    credentials.forget()
+    assert credentials.current().troubles == ()
+
+
+def test_there_is_no_demo_where_an_account_was_set_up_by_clicks(
+    github: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "var_dir", lambda: tmp_path)
+    monkeypatch.setattr(serve, "call_command", lambda *_: None)
+    serve._prepare()
+    store.save_token(staff(), seen=store.NONE, token="ghp_x", owner="octo", webhook_secret="")
+    with pytest.raises(SystemExit) as ended:
+        serve._prepare()
+    assert ended.value.code == serve.SET_UP
