@@ -23,6 +23,7 @@ TO_ACCOUNTS: Final = ("See the accounts", "attention")
 TO_DISCREPANCIES: Final = ("See what was wrong", "discrepancies")
 TO_OPEN: Final = ("See what is still wrong", "open")
 TO_AUDITS: Final = ("See what the audits found", "audits")
+TO_INCIDENTS: Final = ("See the incidents", "incidents")
 TO_SYSTEM: Final = ("See what is silent and what to do", "system")
 TO_RUNS: Final = ("See the runs", "runs")
 TO_FIGURES: Final = ("See the figures of each run", "figures")
@@ -161,6 +162,10 @@ def _right(totals: FleetTotals) -> Verdict:
     said += "."
     if totals.unmeasured:
         said += f" Of {many(totals.unmeasured, 'account')} nothing was compared in that time."
+    if totals.open.incidents:
+        are = "incident is" if totals.open.incidents == 1 else "incidents are"
+        said += f" {totals.open.incidents:,} {are} open, the worst {totals.worst_severity}."
+        links.append(TO_INCIDENTS)
     if totals.attention:
         said += (
             f" {totals.attention:,} of {many(totals.installations, 'account')} "

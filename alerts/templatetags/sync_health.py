@@ -8,10 +8,12 @@ from django.utils.safestring import SafeString
 
 from alerts.fleet_values import FleetRow
 from alerts.models import Incident
-from alerts.pages_charts import seconds
+from alerts.pages_charts import seconds, share
 from alerts.pages_incidents import proofs
 from alerts.pages_tiles import LITTLE_LEFT
 from reconciliation.accuracy import Tally, is_compliant
+from reconciliation.models import Discrepancy
+from reconciliation.sampling import Standing
 from reconciliation.showing import floored
 from reconciliation.sums import Durations, Runs
 from syncsvc import words
@@ -19,6 +21,7 @@ from syncsvc.templatetags.mirror import percent
 
 register = template.Library()
 
+TYPES_SHOWN: Final = 3
 SEVERITY_TONES: Final = {"critical": "bad", "high": "warn", "warning": "info"}
 NOT_KNOWN: Final = format_html('<span class="quiet">{}</span>', "not known")
 
@@ -53,10 +56,31 @@ def share_of(tally: Tally) -> SafeString:
 def rates_of(row: FleetRow) -> SafeString:
     """The share of runs that succeeded, of the day and of the week."""
     return format_html(
-        '<div>{}<span class="quiet small about">7 d {}</span></div>',
+        '<div>{}<span class="quiet small about whole">7 d {}</span></div>',
         _rate(row.runs_day) or NOT_KNOWN,
         _rate(row.runs_week) or "not known",
     )
+
+
+@register.simple_tag
+def types_of(row: FleetRow) -> SafeString:
+    """What was found, by type: the most frequent ones, and how many types more."""
+    names = dict(Discrepancy.Type.choices)
+    found = [
+        f"{names.get(Discrepancy.Type(name), name)} {number:,}"
+        for name, number in row.by_type.items()
+    ]
+    if not found:
+        return SafeString("")
+    more = len(found) - TYPES_SHOWN
+    told = ", ".join(found[:TYPES_SHOWN]) + (f", {more} types more" if more > 0 else "")
+    return format_html('<span class="quiet small about types">{}</span>', told)
+
+
+@register.filter
+def interval(audit: Standing) -> str:
+    """Between which bounds the audits find the accuracy, never rounded up to a perfect one."""
+    return f"{share(audit.low).removesuffix(' %')} to {share(audit.high)}"
 
 
 @register.simple_tag
@@ -66,7 +90,7 @@ def budget_of(row: FleetRow) -> SafeString:
         return NOT_KNOWN
     each = format_html_join(
         "",
-        '<span class="quiet small about">{} {}</span>',
+        '<span class="quiet small about whole">{} {}</span>',
         ((name, f"{left.remaining:,}") for name, left in sorted(row.budgets.items())),
     )
     tone = "" if row.budget_share >= LITTLE_LEFT else "warn"
@@ -82,7 +106,7 @@ def lasting(durations: Durations) -> SafeString:
         return NOT_KNOWN
     first = f"{seconds(mean)}" if most is None else f"≤ {seconds(most)}"
     return format_html(
-        '<div>{}<span class="quiet small about">mean {}</span></div>', first, seconds(mean)
+        '<div>{}<span class="quiet small about whole">mean {}</span></div>', first, seconds(mean)
     )
 
 

@@ -90,6 +90,12 @@ def test_right_does_not_hide_what_is_open_and_who_needs_somebody() -> None:
     assert said.endswith("; 2 differences still open. 1 of 3 accounts needs somebody.")
 
 
+def test_right_does_not_hide_a_critical_incident() -> None:
+    _, said = sentence(open=Open(incidents=2), worst_severity="critical")
+
+    assert said.endswith("2 incidents are open, the worst critical.")
+
+
 def test_right_says_of_how_many_accounts_nothing_is_known() -> None:
     badge, said = sentence(unmeasured=1, installations=40, active=40)
 
