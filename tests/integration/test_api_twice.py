@@ -1,7 +1,8 @@
 """Whatever two people do at once, or one does twice, is done once; the second learns what became of it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_what_is_asked_twice_is_done_once(deed: str) -> None:
     assert SyncJob.objects.filter(installation=home, status__in=SyncJob.ACTIVE).count() <= 1
 
 
-def at_once(calls: list[Callable[[], Any]]) -> list[int]:
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[int]:
     """Makes all calls as nearly at the same moment as threads can."""
     ready = threading.Barrier(len(calls))
     codes: list[int] = []
@@ -80,11 +81,7 @@ def test_of_two_who_take_on_an_incident_or_cancel_a_run_at_once_one_did_it() -> 
         f"jobs/{ids['jobs']}/cancel",
     ):
         clients: list[APIClient] = [api(user) for user in people]
-        calls = [
-            lambda client=client, deed=deed: client.post(f"/api/v1/{deed}/")  # type: ignore[misc]
-            for client in clients
-        ]
-        codes = at_once(calls)
+        codes = at_once([partial(client.post, f"/api/v1/{deed}/") for client in clients])
         assert codes[0] == 200
         assert set(codes) <= {200, 409}
         noted[deed] = AuditEntry.objects.exclude(kind="run").count()
