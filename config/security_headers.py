@@ -7,7 +7,7 @@ which is not ours, is treated here.
 
 from typing import Any, Final
 
-from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from csp.constants import NONE, SELF, UNSAFE_EVAL
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.http import HttpRequest, HttpResponseBase
 
@@ -26,7 +26,7 @@ POLICY: Final[dict[str, Any]] = {
     }
 }
 # The admin's Alpine.js compiles the expressions in its templates; nothing inline runs there either.
-ADMIN: Final[dict[str, Any]] = {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}
+ADMIN: Final[dict[str, Any]] = {"script-src": [UNSAFE_EVAL]}
 ADMIN_PATH, OURS_IN_IT = "/admin/", "/admin/sync-health"
 PERMISSIONS: Final = ", ".join(
     f"{feature}=()"

@@ -43,6 +43,9 @@ ODD: Final = "مستودع-الاختبار-🚀👩‍👩‍👧‍👦-שלו
 ODD_ACCOUNT: Final = "חשבון-🚀-" + "m" * 200
 
 
+PAUSED: Final = "paused-account"
+
+
 class Page:
     """One page: who looks at it, and where it is."""
 
@@ -84,6 +87,7 @@ PAGES: Final = (
     Page("accounts, nothing found", named("home", "?q=nothing-like-it")),
     Page("account", row("installation", Installation, account_login=BUSY)),
     Page("account, odd name", row("installation", Installation, account_login=ODD_ACCOUNT)),
+    Page("account, paused", row("installation", Installation, account_login=PAUSED)),
     Page("account, wrong filter", lambda: f"{row('installation', Installation)()}?status=nonsense"),
     Page("run", row("job", SyncJob, status="succeeded", trigger="initial")),
     Page("run, failed", row("job", SyncJob, status="failed")),
@@ -134,6 +138,11 @@ def furnish(installation: Installation) -> None:
     for days in range(1, 20):
         RepositoryMetricFactory.create(repository=home, date=(now - timedelta(days=days)).date())
     SyncJobFactory.create(installation=odd, failed=True, error=LONG[:2000])
+    InstallationFactory.create(
+        account_login=PAUSED, breaker_state="open", breaker_opened_at=now, breaker_openings=1,
+        breaker_open_until=now + timedelta(hours=1), last_synced_at=now, consecutive_failures=5,
+        last_error="GitHub did not answer: try again in a few minutes.",
+    )  # fmt: skip
     mine = installation.repositories.latest("pk")
     DeliveryFactory.create(account=installation, body={"action": "opened", "title": LONG})
     GapFactory.create(installation=installation)

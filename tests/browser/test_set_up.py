@@ -64,6 +64,7 @@ def page(
 
 def test_from_nothing_to_a_mirror_by_clicks(page: Page, newborn: str) -> None:
     log_in(page)
+    expect(page.get_by_role("button", name="Log out")).to_be_visible(timeout=PATIENCE)
     page.goto(f"{newborn}/setup/")
     page.get_by_role("link", name="Create a GitHub App").click()
     page.get_by_label("Name of the App").fill("Mirror of Newcomers")
