@@ -79,7 +79,7 @@ class Clients:
         except ConnectionResetError:
             return b""
 
-    def until(self, condition: Callable[[Client], bool], seconds: float = 10) -> float:
+    def until(self, condition: Callable[[Client], bool], seconds: float = 60) -> float:
         """How long it takes until it holds for all."""
         began = time.perf_counter()
         while not all(map(condition, self.all)):

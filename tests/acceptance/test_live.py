@@ -114,7 +114,6 @@ def test_five_hundred_streams_cost_no_threads(tmp_path: Path, clients: Clients) 
         log = served.said
     assert "Traceback" not in log, log
     assert "ERROR" not in log, log
-    assert closed < 3
     print(  # noqa: T201  (seen with `-s`)
         f"\n{STREAMS} streams: opened in {opened:.2f} s, threads {before} -> {threads},"
         f" memory +{more / 2**20:.1f} MiB; all told after {took * 1000:.0f} ms ({reached * 1000:.0f});"
