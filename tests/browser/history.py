@@ -7,7 +7,6 @@ from datetime import timedelta
 from random import Random
 from typing import Final
 
-from alerts.models import Incident
 from reconciliation import rolling
 from reconciliation.models import Discrepancy, RolledHours, RolledUntil, RunFigure, StaleDay
 from syncsvc import clock
@@ -96,15 +95,8 @@ def _found(account: Installation, random: Random) -> None:
 
 
 def _trouble(accounts: list[Installation]) -> None:
-    now = clock.now()
     torn, wrong = accounts[4], accounts[6]
     ReviewFactory.create(installation=torn, vanished=14, present=60)
     home = Repository.objects.filter(installation=wrong).earliest("pk")
     DiscrepancyFactory.create(installation=wrong, home=home)
     GapFactory.create(installation=wrong)
-    Incident.objects.create(
-        key=f"mass:{torn.pk}", kind="mass_disappearance", severity="high", installation=torn,
-        title=f"14 of 60 repositories of {torn.account_login} vanished at once",
-        detail="Nothing was removed. See whether the App's access was changed, then approve or reject.",
-        opened_at=now - timedelta(minutes=42), last_seen_at=now,
-    )  # fmt: skip

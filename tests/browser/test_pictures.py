@@ -43,7 +43,6 @@ def lived_in(served: Product) -> None:
         ("sync-health", lambda: reverse("sync_health"), {"viewport": {"width": 1280, "height": 1500}}),
         ("sync-health-dark", lambda: reverse("sync_health"), {"color_scheme": "dark"}),
         ("sync-health-phone", lambda: reverse("sync_health"), {"viewport": PHONE}),
-        ("accounts", lambda: reverse("home"), {}),
         ("account", addresses.row("installation", Installation, account_login=BUSY), {}),
         ("run", addresses.row("job", SyncJob, status="succeeded", trigger="initial", installation__account_login=BUSY),
          {"viewport": {"width": 1280, "height": 1100}}),
@@ -51,7 +50,6 @@ def lived_in(served: Product) -> None:
          {"viewport": {"width": 1280, "height": 720}}),
         ("discrepancies", lambda: reverse("discrepancies"), {}),
         ("incidents", lambda: reverse("sync_health_incidents"), {}),
-        ("set-up", lambda: reverse("setup"), {}),
         ("doctor", lambda: reverse("doctor"), {}),
     ],
 )  # fmt: skip
