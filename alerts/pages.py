@@ -23,7 +23,7 @@ from alerts.pages_links import Links
 from alerts.pages_table import columns
 from alerts.pages_tiles import Tile
 from alerts.pages_verdict import Verdict, judge
-from alerts.pages_words import ordered_by, since_when, where_not
+from alerts.pages_words import ordered_by, since_when, where_not, worst_first
 from reconciliation.models import Discrepancy
 from syncsvc import clock, watchman
 from syncsvc.pages import ROWS_PER_PAGE
@@ -112,7 +112,7 @@ def _body(asked: Asked, found: Fleet) -> dict[str, Any]:
         "worst": _worst(found),
         "attention_address": links.to("attention") if totals.attention else "",
         "since": since_when(totals, found.incidents, found.as_of),
-        "incidents": found.incidents[:INCIDENTS_SHOWN],
+        "incidents": worst_first(found.incidents)[:INCIDENTS_SHOWN],
         "by_type": _types(asked, by_type, links),
         "most_of_a_type": max(by_type.values(), default=1),
         "none_found": _none_found(found),

@@ -147,7 +147,7 @@ def _budget(week: Accuracy) -> Tile:
     if left is None:
         return Tile(label=label, value=NOT_KNOWN, about=f"goal {goal(week.slo)}")
     burn = [
-        f"{rate:,.1f} times over {name.removesuffix('h').removesuffix('d')} {name[-1]}"
+        f"{rate:,.2f} times over {name.removesuffix('h').removesuffix('d')} {name[-1]}"
         for name, rate in week.burn_rate.items()
         if rate and name != "7d"
     ]

@@ -7,6 +7,7 @@ from typing import Final
 from alerts.fleet_values import FleetFilters, FleetIncident, FleetTotals, Order
 from alerts.pages_table import COLUMNS
 from alerts.pages_verdict import many
+from alerts.values import Severity
 from syncsvc import words
 
 DAYS_SHOWN: Final = 3
@@ -32,6 +33,14 @@ def since_when(totals: FleetTotals, incidents: Sequence[FleetIncident], now: dat
         )
         said += f" Below the goal this week: {shown}{more}."
     return said
+
+
+def worst_first(incidents: Sequence[FleetIncident]) -> list[FleetIncident]:
+    """Lasting ones before those that have ended, the worst first, of equals the newest."""
+    newest = sorted(incidents, key=lambda each: each.opened_at, reverse=True)
+    return sorted(
+        newest, key=lambda each: (each.status == "resolved", -Severity(each.severity).rank)
+    )
 
 
 def where_not(totals: FleetTotals) -> str:

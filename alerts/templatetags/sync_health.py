@@ -67,13 +67,15 @@ def types_of(row: FleetRow) -> SafeString:
     """What was found, by type: the most frequent ones, and how many types more."""
     names = dict(Discrepancy.Type.choices)
     found = [
-        f"{names.get(Discrepancy.Type(name), name)} {number:,}"
+        f"{names.get(Discrepancy.Type(name), name)}\N{NO-BREAK SPACE}{number:,}"
         for name, number in row.by_type.items()
     ]
     if not found:
         return SafeString("")
     more = len(found) - TYPES_SHOWN
-    told = ", ".join(found[:TYPES_SHOWN]) + (f", {more} types more" if more > 0 else "")
+    told = ", ".join(found[:TYPES_SHOWN]) + (
+        f", {more} {'type' if more == 1 else 'types'} more" if more > 0 else ""
+    )
     return format_html('<span class="quiet small about types">{}</span>', told)
 
 

@@ -23,7 +23,7 @@ from alerts.fleet_values import (
 from alerts.pages_table import columns
 from alerts.pages_tiles import Cost
 from alerts.pages_verdict import judge
-from alerts.pages_words import ordered_by, since_when, where_not
+from alerts.pages_words import ordered_by, since_when, where_not, worst_first
 from reconciliation.accuracy import DAY, WEEK, Accuracy, Figure, Tally, measure
 from reconciliation.measuring import Spread, Times
 from reconciliation.sampling import Standing
@@ -263,6 +263,26 @@ def test_since_when_names_the_oldest_that_lasts_and_the_days_below_the_goal() ->
         "1 problem lasts; the oldest began 3 h ago. Below the goal this week: 2026-11-22."
     )
     assert since_when(totals(), [replace(incident, status="resolved")], NOW) == "No problem lasts."
+
+
+@pytest.mark.spec("P21")
+def test_what_lasts_comes_before_what_ended_and_the_worst_before_the_newest() -> None:
+    def incident(pk: int, severity: str, status: str, hours: int) -> FleetIncident:
+        return FleetIncident(
+            pk=pk, kind="stale", severity=severity, status=status, title="t", installation=None,
+            opened_at=NOW - timedelta(hours=hours), login="", correlation_id=None,
+        )  # fmt: skip
+
+    shown = worst_first(
+        [
+            incident(1, "critical", "resolved", 0),
+            incident(2, "warning", "open", 1),
+            incident(3, "critical", "acknowledged", 9),
+            incident(4, "warning", "open", 0),
+        ]
+    )
+
+    assert [each.pk for each in shown] == [3, 4, 2, 1]
 
 
 # -- trends ----------------------------------------------------------------------------------------
