@@ -68,8 +68,8 @@ class RunFigureAdmin(HistoryAdmin):
     search_fields = ("installation__account_login", "=job__id")
     search_help_text = "The id of a run; of few figures an account too"
     exact = ("job",)
-    sorted_by = ("at",)
-    ordering = ("-at", "-id")
+    sorted_by: ClassVar = ()
+    ordering = ("-id",)
     readonly_fields = ("shown_accuracy",)
 
     @display(description="Accuracy")

@@ -22,7 +22,7 @@ from syncsvc.admin import JOB_TONES
 from syncsvc.admin_base import HistoryAdmin, brief, unbroken
 from syncsvc.admin_contents import named
 from syncsvc.admin_lists import MOST_SEARCHED, WordFilter
-from syncsvc.admin_webhooks import ACCOUNT
+from syncsvc.admin_webhooks import ACCOUNT, MOST_NAMED
 from syncsvc.models import SyncJob
 
 ITEMS_SHOWN: Final = 5
@@ -115,7 +115,10 @@ class AuditEntryAdmin(HistoryAdmin):
         rows = AuditEntry.objects.all()
         found = Q(pk__in=selectors_trail.of_item(rows, term).values("pk"))
         if "/" in term:
-            found |= Q(pk__in=selectors_trail.of_repository(rows, term).values("pk"))
+            meant = named(term)
+            touched = AuditRecord.objects.filter(repository__in=meant)
+            found |= Q(pk__in=touched.values("entry"))
+            found |= Q(repository__in=[term, *map(str, meant[:MOST_NAMED])])
         exact = super().search_condition(term)
         return found if exact is None else found | exact
 

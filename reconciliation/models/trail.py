@@ -91,6 +91,11 @@ class AuditEntry(models.Model):
                 condition=Q(correlation_id__isnull=False),
                 name="audit_entry_of_run",
             ),
+            models.Index(
+                fields=["repository", "-at"],
+                condition=~Q(repository=""),
+                name="audit_entry_of_repository",
+            ),
             # The product itself, which most runs are of, nobody looks for.
             models.Index(
                 fields=["actor_name", "-at"],
