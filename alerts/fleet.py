@@ -22,7 +22,7 @@ from alerts.fleet_values import (
     Open,
 )
 from alerts.values import Severity
-from reconciliation import measuring, rolled
+from reconciliation import rolled
 from reconciliation.accuracy import DAY, WEEK, measure
 from reconciliation.rolled import Rolled
 from reconciliation.sums import Runs
@@ -125,7 +125,7 @@ def _totals(
         day=measure(figures, now, DAY),
         week=measure(figures, now, WEEK),
         audit=whole.audits.standing,
-        times=measuring.times(scope, now - filters.window.length, now),
+        times=fleet_past.times(scope, filters.window, now),
         runs_day=sum((row.runs_day for row in rows), Runs()),
         runs_week=sum((row.runs_week for row in rows), Runs()),
         durations=whole.durations,

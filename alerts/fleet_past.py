@@ -6,7 +6,11 @@ A window is what ended, was found or was opened after its start and not after it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
+from math import ceil
 from typing import Any, Final
+
+from django.db import connection
 
 from alerts.fleet_values import FleetFilters, Window
 from reconciliation import rolled
@@ -22,6 +26,8 @@ from reconciliation.columns import (
     TIMES,
     TYPES,
 )
+from reconciliation.measuring import SHARES, Spread, Times
+from reconciliation.models import Discrepancy
 from reconciliation.rolled import ACCOUNT, Question, Rolled, Scope
 from reconciliation.sampling import Weights
 from reconciliation.stretches import floor
@@ -29,6 +35,10 @@ from reconciliation.sums import Audits, ByType, Durations, Point, Runs, Sums
 
 TICK: Final = timedelta(microseconds=1)
 """The smallest step of a time: a run that ended exactly at a window's start is outside of it."""
+#: Whole seconds from the second to the first; greatest() alone would make 0 of what is not known.
+_SECONDS: Final = (
+    "CASE WHEN {0} > {1} THEN ceil(date_part('epoch', {0} - {1})) WHEN {0} <= {1} THEN 0 END"
+)
 _POINT: Final = (*RUNS, *TIMES, *COUNTED, "found", "gaps", *CLASSES)
 
 
@@ -148,6 +158,46 @@ def details(
 def nothing(window: Window, now: datetime, *, series: bool) -> Detail:
     """Of an account of which nothing happened."""
     return Detail(series=_points({}, window, now) if series else ())
+
+
+def times(scope: Scope, window: Window, now: datetime) -> Times:
+    """To detect and to repair, of the discrepancies found within the window (R9.3), in whole seconds,
+    rounded up: so they can be counted instead of sorted, which for a third of a million is quicker."""
+    sql = f"""
+        SELECT grouping(detect) = 0, coalesce(detect, repair), count(*) FROM (
+            SELECT {_SECONDS.format("d.detected_at", "d.occurred_at")} AS detect,
+                   {_SECONDS.format("d.repaired_at", "d.detected_at")} AS repair
+            FROM {Discrepancy._meta.db_table} AS d
+            WHERE d.detected_at > %(since)s AND d.detected_at <= %(until)s
+              {"" if scope is None else "AND d.installation_id = ANY(%(scope)s::bigint[])"}
+        ) AS took GROUP BY GROUPING SETS ((detect), (repair))
+    """  # noqa: S608  (all names are ours)
+    given: dict[str, Any] = {"since": now - window.length, "until": now}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given | {"scope": [] if scope is None else list(scope)})
+        rows = cursor.fetchall()
+    return Times(
+        detect=_spread({took: number for is_detect, took, number in rows if is_detect}),
+        repair=_spread({took: number for is_detect, took, number in rows if not is_detect}),
+    )
+
+
+def _spread(counted: dict[int | None, int]) -> Spread:
+    """Nearest ranks, as everywhere."""
+    unknown = counted.pop(None, 0)
+    seconds = sorted((took, number) for took, number in counted.items() if took is not None)
+    known = sum(number for _, number in seconds)
+    found: list[float | None] = []
+    for share in SHARES:
+        rank = ceil(Fraction(str(share)) * known)
+        for took, number in seconds:
+            rank -= number
+            if rank <= 0:
+                found.append(float(took))
+                break
+        else:
+            found.append(None)
+    return Spread(p50=found[0], p95=found[1], p99=found[2], count=known, unknown=unknown)
 
 
 def trend(scope: Scope, window: Window, now: datetime, known: Rolled) -> tuple[Point, ...]:

@@ -28,7 +28,7 @@ def row_of(row: Installation, present: Present, past: Past, now: datetime) -> Fl
     badge, tone = cards.badge(row, shown, present.active_job)
     breaker = circuit.of(row)
     state = _state(row, shown, present.active_job)
-    reasons = sorted(_reasons(row, present, past, state), reverse=True)
+    reasons = sorted(_reasons(row, present, past, state, breaker.state), reverse=True)
     return FleetRow(
         pk=row.pk,
         login=row.account_login,
@@ -106,7 +106,7 @@ def _state(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> 
 
 
 def _reasons(
-    row: Installation, present: Present, past: Past, state: State
+    row: Installation, present: Present, past: Past, state: State, breaker: Breaker
 ) -> Iterator[tuple[int, str]]:
     """Why somebody should look at the account, each with its weight."""
     if row.status != Installation.Status.ACTIVE:
@@ -118,9 +118,9 @@ def _reasons(
         yield 80, "waits for a decision"
     if row.action_needed:
         yield 70, "somebody has to act"
-    if is_compliant(past.day) is False:
+    if past.day.wrong and is_compliant(past.day) is False:
         yield 55, "below the goal"
-    if circuit.of(row).state is not Breaker.CLOSED:
+    if breaker is not Breaker.CLOSED:
         yield 50, "syncs are paused"
     if row.last_error or (present.last_run and present.last_run.status in _BAD):
         yield 40, "last sync had errors"

@@ -10,6 +10,7 @@ from typing import Final
 from tests.bench import (
     accuracy,
     diffing,
+    fleet,
     full_mirror,
     histories,
     large_mirror,
@@ -34,6 +35,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "accuracy": accuracy,
     "histories": histories,
     "workers": workers,
+    "fleet": fleet,
     "soak": soak,
 }
 #: Only measured when they are named: what they measure is how long they take.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from alerts import fleet
 from alerts.fleet_values import Fleet, FleetFilters, Order, State, Window
 from alerts.models import Incident
-from reconciliation import rolling
+from reconciliation import measuring, rolling
 from reconciliation.accuracy import DAY, WEEK, Figure, Tally, measure
 from reconciliation.models import Discrepancy, RolledHours, RolledUntil, RunFigure, StaleDay
 from reconciliation.sums import BOUNDS, Point, Runs
@@ -450,3 +450,19 @@ def test_the_number_of_queries_does_not_grow_with_the_fleet(
             fleet.read(FleetFilters(window=Window.WEEK), now, limit=50)
         counted.append(len(queries))
     assert counted[0] == counted[1]
+
+
+@pytest.mark.spec("R9.3")
+def test_times_are_those_of_the_judge_in_whole_seconds() -> None:
+    account = InstallationFactory.create()
+    for number in range(1, 41):
+        found = NOW - timedelta(minutes=number)
+        DiscrepancyFactory.create(
+            installation=account,
+            detected_at=found,
+            occurred_at=found - timedelta(seconds=number * number % 97) if number % 5 else None,
+            repair_status="repaired" if number % 3 else "proposed",
+            repaired_at=found + timedelta(seconds=number) if number % 3 else None,
+        )
+    for filters in (FleetFilters(), FleetFilters(installation=account.pk)):
+        assert fleet.read(filters, NOW).totals.times == measuring.times(None, NOW - DAY, NOW)
