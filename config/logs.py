@@ -110,6 +110,7 @@ def configure_sentry(dsn: str) -> None:
         dsn=dsn,
         send_default_pii=False,
         include_local_variables=False,
+        max_request_body_size="never",  # people paste keys into forms
         before_send=scrub,
         before_breadcrumb=forget_ping,
     )

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from syncsvc.doctor.checks import BAD, GITHUB, OK, UNKNOWN, WARNING, WEBHOOKS
 from syncsvc.doctor.facts import Asked, Finding, Local
 from syncsvc.setup import manifest
-from syncsvc.webhooks.hooks import DOOR
 
 CLOCK_SECONDS: Final = (30, 120)
 """Off by so much it is told; by so much GitHub refuses the App's signatures."""
@@ -78,7 +77,7 @@ def _clock(asked: Asked) -> Iterator[Finding]:
 
 
 def _hook(local: Local, asked: Asked) -> Iterator[Finding]:
-    ours = local.base_url + DOOR
+    ours = local.base_url + manifest.DOOR
     found = {"key": "hook", "group": WEBHOOKS, "title": "The App's webhook", "at": asked.at}
     where = "At GitHub, on the App's page under Webhook"
     if "hook" in asked.errors:
@@ -138,7 +137,7 @@ def _remedy(code: int) -> str:
     if code == 0 or code >= 500:
         return "GitHub does not reach this server: see that BASE_URL is reachable from outside, and its proxy."
     if code in (301, 302, 307, 308, 404):
-        return f"Something in front answers instead of this server: the path {DOOR} must lead here."
+        return f"Something in front answers instead of this server: the path {manifest.DOOR} must lead here."
     return "See the delivery at GitHub, under the App's Advanced settings."
 
 

@@ -18,7 +18,7 @@ from syncsvc.doctor import checks, checks_github
 from syncsvc.doctor.facts import Account, Asked, Delivered, Finding, Local, Way
 from syncsvc.github import apps
 from syncsvc.github.errors import GitHubError
-from syncsvc.github.hook_log import parse_entry
+from syncsvc.github.hook_log import HookLog, parse_entry
 from syncsvc.github.payloads import parse_each, parse_list
 from syncsvc.models import Delivery, Installation, RateBudget
 from syncsvc.setup import trial
@@ -85,6 +85,26 @@ def ask_github() -> Asked:
     if known.token is not None:
         _ask_token(told, errors, known.token.owner)
     return Asked(at=clock.now(), errors=errors, **told)
+
+
+def send_again() -> str:
+    """Asks GitHub to send the App's ping, or else what it sent last, once more; says what came of it."""
+    try:
+        with connect.trial_app() as client:
+            path = f"/app/hook/deliveries?per_page={LOG_ENTRIES}"
+            entries = parse_each(apps.ask(client, path, parse_list).value, parse_entry)[0]
+            if not entries:
+                return (
+                    "GitHub sent nothing in the last three days, so there is nothing to send again."
+                )
+            chosen = next((each for each in entries if each.event == "ping"), entries[0])
+            HookLog.of_app(client).redeliver(chosen.id)
+    except GitHubError as error:
+        return error.sentence
+    return (
+        f"GitHub was asked to send its event “{chosen.event}” again. Ask GitHub in some seconds: “What "
+        "GitHub sent lately” then says whether it arrived."
+    )
 
 
 def _ask_app(told: dict[str, Any], errors: dict[str, str], app_id: str) -> None:

@@ -32,7 +32,10 @@ def doctor(request: HttpRequest) -> HttpResponse:
     if not selectors.sees_everything(request.user):
         raise PermissionDenied
     if request.method == "POST":
-        _ask(request)
+        if request.POST.get("do") == "send-again":
+            messages.info(request, gather.send_again())
+        else:
+            _ask(request)
         return redirect("doctor")
     facts = gather.local()
     kept = [_of_json(each) for each in request.session.get(_KEY, [])]
@@ -49,6 +52,7 @@ def doctor(request: HttpRequest) -> HttpResponse:
             "groups": [
                 (name, _sorted([each for each in found if each.group == name])) for name in GROUPS
             ],
+            "has_hook": any(way.kind == "app" and not way.trouble for way in facts.ways),
             "asked_at": kept[0].at if kept else None,
             "more_accounts": facts.more_accounts,
         },

@@ -26,6 +26,8 @@ NEEDED_FOR: Final[Mapping[str, str]] = {
 #: Those of R6.2 that can be subscribed to; events of installations and pings come anyway.
 EVENTS: Final = ("issues", "public", "pull_request", "push", "repository")
 
+DOOR: Final = "/webhooks/github/"
+"""Where our webhooks go."""
 LONGEST_NAME: Final = 34
 _LOGIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?")
 _LOCAL_ENDINGS: Final = (".local", ".internal", ".localhost", ".lan", ".home", ".test", ".invalid")

@@ -13,7 +13,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from syncsvc.models import Credential
 from syncsvc.setup import forms, manifest, store, tickets, trial
 from syncsvc.setup.views import origin, show, superusers_only
-from syncsvc.webhooks.hooks import DOOR
 
 AGAIN: Final = "Begin again with “Create a GitHub App”."
 
@@ -169,7 +168,7 @@ def _ask_for_app(request: HttpRequest, form: forms.NewApp, status: int = 200) ->
     context = {
         "form": form,
         "stored": Credential.objects.filter(kind=Credential.Kind.APP).first(),
-        "base_hook": settings.BASE_URL + DOOR,
+        "base_hook": settings.BASE_URL + manifest.DOOR,
         "unreachable": manifest.unreachable(settings.BASE_URL, settings.GITHUB_API_URL),
         "github": manifest.web_root(settings.GITHUB_API_URL),
     }
@@ -179,7 +178,7 @@ def _ask_for_app(request: HttpRequest, form: forms.NewApp, status: int = 200) ->
 def _usual_hook() -> str:
     if manifest.unreachable(settings.BASE_URL, settings.GITHUB_API_URL):
         return ""
-    return settings.BASE_URL + DOOR
+    return settings.BASE_URL + manifest.DOOR
 
 
 def _ask(

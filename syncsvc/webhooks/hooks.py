@@ -18,10 +18,11 @@ from syncsvc import connect
 from syncsvc.github.errors import ConfigurationError, GitHubError
 from syncsvc.github.hook_log import HookLog, HookRow, organization_hooks
 from syncsvc.models import Delivery, Hook, Installation, Repository, WebhookState
+from syncsvc.setup import manifest
 
 log = structlog.get_logger(__name__)
 
-DOOR: Final = "/webhooks/github/"
+DOOR: Final = manifest.DOOR
 KEPT: Final = timedelta(days=3)
 """GitHub forgets deliveries after that, and shows no older ones."""
 _LOOK_BACK: Final = timedelta(minutes=10)

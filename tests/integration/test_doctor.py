@@ -1,6 +1,9 @@
 """The doctor against the real simulator, as a page and as a command."""
 
 import json
+import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 
@@ -32,6 +35,14 @@ def well(app_mode: Simulator, settings: Settings) -> Simulator:
         heartbeats.record(component)
     app_mode.reset_log()
     return app_mode
+
+
+def wait_for(there: Callable[[], bool]) -> bool:
+    """Whether it came about within seconds: another thread does it."""
+    end = time.monotonic() + 10
+    while not there() and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    return there()
 
 
 def examined(*args: str) -> tuple[dict[str, dict[str, str]], int]:
@@ -90,6 +101,19 @@ def test_the_page_keeps_what_github_said(well: Simulator) -> None:
     assert "GitHub takes the App" in page
     assert "GitHub was asked seconds ago" in page
     assert len(well.requests()) == asked
+
+
+def test_github_sends_a_webhook_again_at_the_press_of_a_button(well: Simulator) -> None:
+    client = browser(staff())
+    client.post("/doctor/", {"do": "send-again"})
+    assert "nothing to send again" in client.get("/doctor/").content.decode()
+    hook = well.world.app_hook()
+    assert hook is not None
+    well.deliveries.ping(hook)
+    assert wait_for(lambda: bool(well.deliveries.all()))
+    client.post("/doctor/", {"do": "send-again"})
+    assert "asked to send its event “ping” again" in client.get("/doctor/").content.decode()
+    assert [each.status for each in well.requests() if each.path.endswith("/attempts")] == [202]
 
 
 def test_only_staff_see_the_doctor(well: Simulator) -> None:

@@ -328,15 +328,19 @@ def test_no_secret_is_ever_shown_logged_or_kept_in_clear(
     secrets = [CANARY, github.token, github.private_key_pem.splitlines()[3]]
     pages = [
         "/setup/", "/setup/app/", "/setup/token/", "/setup/app/remove/", "/setup/app/secret/", "/doctor/",
-        "/system/", "/", "/admin/", "/api/v1/audit-log/", "/api/v1/config/", "/metrics", "/readyz",
+        "/system/", "/", "/admin/", "/admin/syncsvc/credential/", "/api/v1/audit-log/",
+        "/api/v1/config/", "/metrics", "/readyz",
     ]  # fmt: skip
+    pages += [f"/admin/syncsvc/credential/{row.pk}/change/" for row in Credential.objects.all()]
     shown = "".join(boss.get(path).content.decode() for path in pages)
     for row in Credential.objects.values():
         shown += "".join(
             bytes(v).decode() if isinstance(v, memoryview | bytes) else str(v) for v in row.values()
         )
     entries = list(AuditEntry.objects.values("kind", "actor_name", "detail"))
-    assert {(e["kind"], e["detail"].get("decision")) for e in entries} >= {("configuration", "stored")}
+    assert {(e["kind"], e["detail"].get("decision")) for e in entries} >= {
+        ("configuration", "stored")
+    }
     shown += str(entries) + repr(credentials.current()) + caplog.text + "".join(capfd.readouterr())
     for secret in secrets:
         assert secret not in shown

@@ -218,6 +218,7 @@ def test_sentry_hears_of_no_request_to_the_service(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HEALTHCHECK_PING_URL", URL)
     monkeypatch.setattr("sentry_sdk.init", lambda **options: given.update(options))
     logs.configure_sentry("https://key@sentry.example/1")
+    assert given["max_request_body_size"] == "never"  # people paste keys into forms
     keep = given["before_breadcrumb"]
     assert keep({"category": "httplib", "data": {"url": URL}}, None) is None
     other = {"category": "httplib", "data": {"url": "https://api.github.com/user"}}
