@@ -1,6 +1,6 @@
 """The figures of the whole fleet as values: what the sync-health dashboard, its CSV and the API show.
 
-Pure, nothing worded but names that are the field's own. What is not known is None. docs/sync-health.md
+Pure, nothing worded but names that are the field's own. What is not known is None. docs/sync-health-figures.md
 says what each figure counts.
 """
 

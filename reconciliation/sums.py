@@ -2,7 +2,7 @@
 
 Pure. Sums of several accounts and of several stretches may be added, which is why hours that are over can
 be summed once (`reconciliation.rollup`). What is not known is None, never 0 or 100 %. See
-docs/sync-health.md for what counts.
+docs/sync-health-figures.md for what counts.
 """
 
 from bisect import bisect_left
