@@ -17,6 +17,8 @@ PAGE: Final = (302, *(200,) * 7)
 OWN_PAGE: Final = (302, 404, *(200,) * 6)
 STAFF_PAGE: Final = (302, *(403,) * 5, 200, 200)
 ADMIN_PAGE: Final = (*(302,) * 6, 200, 200)
+#: The keys to GitHub are for superusers: staff may look at all that is mirrored, but not steer it elsewhere.
+SETUP_PAGE: Final = (302, *(403,) * 6, 200)
 API: Final = (401, *(200,) * 7)
 OWN_API: Final = (401, 404, *(200,) * 6)
 STAFF_API: Final = (401, *(403,) * 5, 200, 200)
@@ -27,6 +29,7 @@ OWN_AUDITORS: Final = (401, 404, 403, 403, 403, 200, 200, 200)
 # -- refusals of the other method ------------------------------------------------------------------
 NEVER: Final = (405,) * 8
 NO_PAGE: Final = (302, *(405,) * 7)
+NO_SETUP_PAGE: Final = (302, *(403,) * 6, 405)
 NO_ADMIN_PAGE: Final = (*(302,) * 6, 405, 405)
 NO_API: Final = (401, *(405,) * 7)
 
@@ -85,6 +88,7 @@ TABLE: Final[dict[str, Line]] = {
     "jobs/<uuid:pk>/cancel/": form(operators(302)),
     "jobs/<uuid:pk>/trail/": page((302, 404, 403, 403, 403, 200, 200, 200)),
     "repositories/<int:pk>/": page(OWN_PAGE),
+    "repositories/<int:pk>/sync/": form(members(302)),
     "issues/": page(PAGE),
     "issues/<int:pk>/": page(OWN_PAGE),
     "pull-requests/": page(PAGE),
@@ -115,6 +119,16 @@ TABLE: Final[dict[str, Line]] = {
     "admin/sync-health/incidents/<int:pk>/acknowledge/": Line(
         get=NO_ADMIN_PAGE, post=(302,) * 8
     ),
+    "doctor/": Line(get=STAFF_PAGE, post=(302, *(403,) * 5, 302, 302)),
+    "setup/": Line(get=SETUP_PAGE, post=NO_SETUP_PAGE),
+    "setup/app/": Line(get=SETUP_PAGE, post=(302, *(403,) * 6, 400)),
+    "setup/app/new/": Line(get=SETUP_PAGE, post=(302, *(403,) * 6, 400)),
+    "setup/token/": Line(get=SETUP_PAGE, post=(302, *(403,) * 6, 400)),
+    "setup/github/": Line(get=(302, *(403,) * 6, 302), post=NO_SETUP_PAGE),
+    "setup/find/": Line(get=NO_SETUP_PAGE, post=(302, *(403,) * 6, 302)),
+    "setup/leave-demo/": Line(get=NO_SETUP_PAGE, post=(302, *(403,) * 6, 302)),
+    "^setup/(?P<kind>app|token)/remove/$": Line(get=(302, *(403,) * 6, 404), post=(302, *(403,) * 6, 404)),
+    "^setup/(?P<kind>app|token)/secret/$": Line(get=(302, *(403,) * 6, 404), post=(302, *(403,) * 6, 404)),
     # The ways in and out. Who is in already is led on.
     "login/": Line(get=(200, *(302,) * 7), post=(200, *(302,) * 7)),
     "logout/": Line(get=NEVER, post=(302,) * 8),
