@@ -34,7 +34,7 @@ SETTING: Final = "configuration"
 _KEPT: Final = {
     "admin.changed": (
         AuditEntry.Kind.CONFIGURATION,
-        ("done", "model", "object_id", "object", "fields"),
+        ("done", "model", "object_id", "object", "columns"),
     ),
     "content_list.read_again": (AuditEntry.Kind.READ_AGAIN, ("repository", "entity")),
 }

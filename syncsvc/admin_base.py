@@ -127,7 +127,7 @@ def said_of(request: HttpRequest, obj: Model, done: str, fields: Sequence[str] =
         model=str(obj._meta.verbose_name),
         object_id=str(obj.pk),
         object=str(obj)[:200],
-        fields=list(fields),
+        columns=list(fields),
     )
 
 

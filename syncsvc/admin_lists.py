@@ -52,6 +52,8 @@ class WordFilter(admin.SimpleListFilter):
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
     """Pages of the first `MOST_COUNTED` rows. Whether there are more it knows, how many it does not."""
 
+    template_name = "admin/_pages.html"
+
     @cached_property
     def _counted(self) -> int:
         all_rows: Any = self.object_list
@@ -110,10 +112,12 @@ class BoundedList(ChangeList):
 
 
 @contextmanager
-def at_most(seconds: int) -> Iterator[None]:
+def at_most(seconds: float) -> Iterator[None]:
     """Cancels what the database takes longer for. Within a transaction the limit ends with the block."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, true)", [f"{int(seconds * 1000)}ms"]
+        )
         yield
         cursor.execute("SELECT set_config('statement_timeout', '0', true)")
 

@@ -8,14 +8,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
+from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import BooleanField, QuerySet
+from django.db.models.expressions import RawSQL
 
+from alerts import admin_groups
+from reconciliation.models import AuditEntry
+from syncsvc import admin_lists
+from syncsvc.admin import InstallationAdmin
 from syncsvc.admin_lists import MOST_COUNTED, BoundedPaginator
+from syncsvc.models import SyncJob
 from tests.admin_rows import model_of
-from tests.factories import InstallationFactory, RepositoryFactory
+from tests.factories import (
+    DeadLetterFactory,
+    InstallationFactory,
+    MembershipFactory,
+    RepositoryFactory,
+)
 from tests.integration.test_admin_everything import looking
+from tests.people_support import browser, staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.spec("R18.2")]
 
@@ -107,3 +121,77 @@ def test_a_list_is_counted_no_further_than_people_page() -> None:
         )
     many = BoundedPaginator(model_of("syncsvc.mailbox").objects.all(), 50)  # type: ignore[attr-defined]
     assert (many.count, many.has_more) == (MOST_COUNTED, True)
+    page = browser(staff()).get("/admin/syncsvc/mailbox/").content.decode()
+    assert "more than 10000 mailboxes" in " ".join(page.split())
+
+
+def test_more_rows_than_anybody_has_looked_at_are_refused() -> None:
+    InstallationFactory.create_batch(201)
+    body = {"action": "sync_now", "select_across": "1", "_selected_action": ["0"], "decided": "yes"}
+    page = browser(staff()).post("/admin/syncsvc/installation/", body, follow=True)
+    assert "At most 200 rows at a time" in str(next(iter(page.context["messages"])))
+    assert not SyncJob.objects.exists()
+
+
+def test_what_takes_too_long_is_given_up_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    InstallationFactory.create()
+    slow = RawSQL("SELECT pg_sleep(5) IS NULL", (), output_field=BooleanField())
+    plain = admin_lists.BoundedPaginator
+
+    def slowly(rows: Any, size: int, *more: Any, **named: Any) -> Any:
+        return plain(rows.filter(slow) if not rows.query.is_empty() else rows, size, *more, **named)
+
+    monkeypatch.setattr(admin_lists, "SECONDS", 0.05)
+    monkeypatch.setattr(InstallationAdmin, "paginator", staticmethod(slowly))
+    page = browser(staff()).get("/admin/syncsvc/installation/")
+    assert page.status_code == 200
+    assert "it was given up" in page.content.decode()
+
+
+@pytest.mark.spec("R19.2")
+def test_the_groups_of_staff_are_made_and_never_touched_again() -> None:
+    Group.objects.all().delete()
+    admin_groups.make()
+    may = {
+        group.name: set(group.permissions.values_list("codename", flat=True))
+        for group in Group.objects.all()
+    }
+    assert all(name.startswith("view_") for name in may["Viewers"])
+    assert {"change_discrepancy", "change_installation"} <= may["Operators"]
+    assert not {"view_credential", "view_installationtoken"} & may["Operators"]
+    Group.objects.get(name="Viewers").permissions.clear()
+    admin_groups.make()
+    assert not Group.objects.get(name="Viewers").permissions.exists()
+
+
+def test_the_start_page_says_what_waits(django_assert_max_num_queries: Any) -> None:
+    DeadLetterFactory.create()
+    client = browser(staff())
+    client.get("/admin/")
+    with django_assert_max_num_queries(9):
+        page = client.get("/admin/")
+    counts = {each.title: each.count for each in page.context["waiting"]}
+    assert counts["Dead letters"] == "1"
+    assert counts["Open incidents"] == "0"
+
+
+@pytest.mark.spec("R11.2", "R11.3")
+def test_log_ins_in_vain_are_noted_without_the_password_and_not_without_end() -> None:
+    for _ in range(25):
+        user_login_failed.send(
+            sender=__name__, credentials={"username": "u" * 100, "password": "p"}, request=None
+        )
+    noted = AuditEntry.objects.filter(kind="login_failed")
+    assert noted.count() == 20
+    assert noted[0].detail == {"name": "u" * 40, "through": "page"}
+
+
+@pytest.mark.spec("R11.2")
+def test_what_is_changed_in_the_admin_is_audited_with_the_user() -> None:
+    boss, row = staff(), MembershipFactory.create()
+    body = {"user": row.user.pk, "installation": row.installation.pk, "role": "operator"}
+    answer = browser(boss).post(f"/admin/syncsvc/membership/{row.pk}/change/", body)
+    assert answer.status_code == 302
+    noted = AuditEntry.objects.get(kind="configuration")
+    assert (noted.actor, noted.installation) == (boss, row.installation)
+    assert (noted.detail["done"], noted.detail["columns"]) == ("changed", ["Role"])
