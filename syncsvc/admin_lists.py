@@ -46,7 +46,9 @@ class WordFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows with that word."""
         chosen = self.value()
-        return queryset.filter(**{str(self.parameter_name): chosen}) if chosen else queryset
+        if chosen not in {word for word, _ in self.words}:
+            return queryset
+        return queryset.filter(**{str(self.parameter_name): chosen})
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
