@@ -23,6 +23,7 @@ from syncsvc.admin_decisions import Choice, DecidingAdmin, asks, asks_here
 from syncsvc.admin_lists import MOST_SEARCHED
 from syncsvc.admin_webhooks import ACCOUNT
 
+MOST_DIGITS: Final = 10
 STATUS_TONES: Final = {
     "proposed": "info",
     "repaired": "success",
@@ -75,7 +76,12 @@ def _dismiss(row: Discrepancy, request: HttpRequest, reason: str) -> str:
 
 def _approve(row: Review, request: HttpRequest, _reason: str) -> str:
     seen = request.POST.get(f"vanished_{row.pk}", "")
-    started = decisions.approve(row, request.user, int(seen) if seen.isdecimal() else None)
+    started = decisions.approve(
+        row,
+        request.user,
+        int(seen) if seen.isdecimal() and len(seen) < MOST_DIGITS else -1,
+        request.POST.get(f"fingerprint_{row.pk}", ""),
+    )
     return f"approved; {'a run' if started else 'the next run'} carries it out."
 
 
@@ -241,8 +247,11 @@ class ReviewAdmin(DecidingAdmin):
     }
 
     def seen(self, row: Review) -> dict[str, object]:
-        """How many were shown: nobody approves what they did not see."""
-        return {f"vanished_{row.pk}": row.vanished}
+        """How many were shown, and which: nobody approves what they did not see."""
+        return {
+            f"vanished_{row.pk}": row.vanished,
+            f"fingerprint_{row.pk}": row.fingerprint,
+        }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Review]:
         """The rows without their repositories; a single row reads them when it is shown."""

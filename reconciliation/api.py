@@ -122,7 +122,8 @@ class ReviewView(DecidingView):
         the role operator or admin."""
         asked = ApprovalSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        self.decide(request, decisions.approve, asked.validated_data.get("vanished"))
+        shown = asked.validated_data
+        self.decide(request, decisions.approve, shown.get("vanished"), shown.get("fingerprint"))
         return Response(self.get_serializer(self.get_object()).data, status=202)
 
     @extend_schema(

@@ -84,14 +84,16 @@ def dismiss(row: Discrepancy, user: Any, reason: str) -> None:
         _note(AuditEntry.Kind.DISMISSAL, row, user, reason=reason)
 
 
-def approve(review: Review, user: Any, vanished: int | None = None) -> bool:
+def approve(
+    review: Review, user: Any, vanished: int | None = None, fingerprint: str | None = None
+) -> bool:
     """Lets the repositories of a review go, and asks for the run that carries it out.
 
-    `vanished` is how many the user was shown: were there more since, nobody has agreed to those.
-    Returns whether the run starts now; otherwise the next one does it. Raises `Refused` when somebody
-    has decided before, or the review has changed.
+    `vanished` is how many the user was shown, `fingerprint` which: were there others since, nobody has
+    agreed to those. Returns whether the run starts now; otherwise the next one does it. Raises
+    `Refused` when somebody has decided before, or the review has changed.
     """
-    if vanished is not None and vanished != review.vanished:
+    if vanished not in (None, review.vanished) or fingerprint not in (None, review.fingerprint):
         raise Refused(CHANGED)
     with transaction.atomic():
         # The job before the review, as a run writes them that holds the same once more.
@@ -167,11 +169,15 @@ def _decide(row: Discrepancy, **values: Any) -> None:
 
 
 def _close(review: Review, status: Review.Status, user: Any, reason: str = "") -> None:
-    rows = Review.objects.filter(pk=review.pk, status=Review.Status.OPEN, vanished=review.vanished)
+    now = Review.objects.select_for_update(no_key=True).filter(pk=review.pk).first()
+    if now is None:
+        raise Refused("It is gone.")
+    # A run refreshes an open review with whatever it misses: as many as before may be others.
+    same = (now.vanished, now.fingerprint) == (review.vanished, review.fingerprint)
+    if now.status != Review.Status.OPEN or not same:
+        raise Refused(_DECIDED.get(Review.Status(now.status), CHANGED))
     decided = {"decided_at": clock.now(), "decided_by": user, "reason": reason}
-    if not rows.update(status=status, **decided):
-        now = Review.objects.filter(pk=review.pk).values_list("status", flat=True).first()
-        raise Refused(_DECIDED.get(Review.Status(now), CHANGED) if now else "It is gone.")
+    Review.objects.filter(pk=review.pk).update(status=status, **decided)
     trail.act(
         AuditEntry.Kind.REVIEW,
         user,

@@ -65,6 +65,7 @@ def discrepancy(request: HttpRequest, pk: int) -> HttpResponse:
     """One discrepancy: what the mirror said beside what GitHub said, and what can be done."""
     rows = selectors.discrepancies(request.user).select_related("repository", "missed_delivery")
     row = get_object_or_404(rows, pk=pk)
+    selectors.named([row], request.user, row.installation_id)
     is_open = row.repair_status in Discrepancy.OPEN
     return render(
         request,
@@ -150,7 +151,7 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
     def decide() -> None:
         if request.POST.get("agreed") != "yes":
             raise ValueError(UNSURE)
-        decisions.approve(row, request.user, vanished)
+        decisions.approve(row, request.user, vanished, request.POST.get("fingerprint", ""))
 
     return _decided(request, row, decide, "Approved: a run takes them out of the mirror.")
 

@@ -90,9 +90,12 @@ class ReviewDetailSerializer(ReviewSerializer):
     """One review with the repositories that would go."""
 
     items = ObjectsField(read_only=True)
+    fingerprint = serializers.CharField(
+        read_only=True, help_text="Which repositories these are; it changes with them."
+    )
 
     class Meta(ReviewSerializer.Meta):
-        fields = (*ReviewSerializer.Meta.fields, "items")
+        fields = (*ReviewSerializer.Meta.fields, "items", "fingerprint")
         read_only_fields = fields
 
 
@@ -103,6 +106,11 @@ class ApprovalSerializer(StrictSerializer):
         required=False,
         min_value=0,
         help_text="How many you were shown: refused with 409 when there are more or fewer by now.",
+    )
+    fingerprint = serializers.CharField(
+        required=False,
+        max_length=64,
+        help_text="Of the review as you were shown it: refused with 409 when it is about others by now.",
     )
 
 

@@ -1,5 +1,6 @@
 """What was found wrong: differences, disappearances held for review, rows that break the rules."""
 
+import hashlib
 from typing import ClassVar
 
 from django.conf import settings
@@ -226,6 +227,12 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vanished} of {self.present} repositories of {self.installation} vanished"
+
+    @property
+    def fingerprint(self) -> str:
+        """Which repositories these are: as many others are not the same."""
+        keys = sorted(str(item.get("github_id")) for item in self.items)
+        return hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]
 
 
 class IntegrityIssue(models.Model):

@@ -165,12 +165,21 @@ def test_a_review_shows_what_would_go_and_is_approved_as_it_was_seen(client: Cli
     assert "not found" in shown
     form = client.get(address("review", row.pk, "approve_one")).content.decode()
     assert f'name="vanished_{row.pk}" value="3"' in form
-    seen = {"decided": "yes", f"vanished_{row.pk}": "3"}
-    Review.objects.filter(pk=row.pk).update(vanished=4)
-    page = client.post(address("review", row.pk, "approve_one"), seen, follow=True)
+    assert f'name="fingerprint_{row.pk}" value="{row.fingerprint}"' in form
+    seen = {
+        "decided": "yes",
+        f"vanished_{row.pk}": "3",
+        f"fingerprint_{row.pk}": row.fingerprint,
+    }
+    others = [{**row.items[0], "github_id": 4}, *row.items[1:]]
+    for changed in ({"vanished": 4}, {"items": others}):
+        Review.objects.filter(pk=row.pk).update(**changed)
+        page = client.post(address("review", row.pk, "approve_one"), seen, follow=True)
+        assert "look at it again" in said(page)[0]
+        assert not SyncJob.objects.exists()
+        Review.objects.filter(pk=row.pk).update(vanished=3, items=row.items)
+    page = client.post(address("review", row.pk, "approve_one"), {"decided": "yes"}, follow=True)
     assert "look at it again" in said(page)[0]
-    assert not SyncJob.objects.exists()
-    Review.objects.filter(pk=row.pk).update(vanished=3)
     page = client.post(address("review", row.pk, "approve_one"), seen, follow=True)
     assert said(page) == [f"{row}: approved; a run carries it out."]
     row.refresh_from_db()

@@ -131,7 +131,10 @@ def test_a_review_shows_what_would_go_when_it_is_opened() -> None:
     }
     client = api(staff())
     assert client.get("/api/v1/reviews/?status=open").json()["results"] == [expected]
-    assert client.get(f"/api/v1/reviews/{row.pk}/").json() == expected | {"items": row.items}
+    assert client.get(f"/api/v1/reviews/{row.pk}/").json() == expected | {
+        "items": row.items,
+        "fingerprint": row.fingerprint,
+    }
 
 
 @pytest.mark.spec("R19.1")
@@ -436,7 +439,14 @@ def test_nobody_approves_what_they_did_not_see() -> None:
     with pytest.raises(decisions.Refused):
         decisions.approve(review, UserFactory.create())  # read before the run refreshed it
     assert post(review, "approve", {"vanished": "many"}).status_code == 400
-    assert post(review, "approve", {"vanished": 9}).status_code == 202
+    before = review.fingerprint
+    Review.objects.filter(pk=review.pk).update(items=[*review.items[1:], {"github_id": 4}])
+    assert post(review, "approve", {"vanished": 9, "fingerprint": before}).status_code == 409
+    with pytest.raises(decisions.Refused):
+        decisions.approve(review, UserFactory.create())  # as many, but others
+    review.refresh_from_db()
+    body = {"vanished": 9, "fingerprint": review.fingerprint}
+    assert post(review, "approve", body).status_code == 202
 
 
 # -- at once ---------------------------------------------------------------------------------------

@@ -229,14 +229,25 @@ def test_operators_approve_what_they_saw_members_look_on(mine: Installation) -> 
     stranger = browser(member_of(InstallationFactory.create(), "admin"))
     assert stranger.get(address).status_code == 404
     assert stranger.post(f"{address}reject/", {"reason": "x"}).status_code == 404
-    assert 'name="vanished" value="3"' in text(operator, address)
+    form = text(operator, address)
+    assert 'name="vanished" value="3"' in form
+    assert f'name="fingerprint" value="{row.fingerprint}"' in form
+    which = {"fingerprint": row.fingerprint}
     for seen in ("2", "", "x", "9" * 5_000):
-        page = operator.post(f"{address}approve/", {"vanished": seen, "agreed": "yes"}, follow=True)
+        agreed = {"vanished": seen, "agreed": "yes", **which}
+        page = operator.post(f"{address}approve/", agreed, follow=True)
         assert "look at it again" in said(page)[0]
-    page = operator.post(f"{address}approve/", {"vanished": "3"}, follow=True)
+    page = operator.post(f"{address}approve/", {"vanished": "3", **which}, follow=True)
     assert said(page) == ["Nothing was done: say first that you have read what would go."]
+    agreed = {"vanished": "3", "agreed": "yes", **which}
+    others = [{**row.items[0], "github_id": 4}, *row.items[1:]]
+    Review.objects.filter(pk=row.pk).update(items=others)  # one came back, another vanished
+    page = operator.post(f"{address}approve/", agreed, follow=True)
+    assert "look at it again" in said(page)[0]
     assert not SyncJob.objects.exists()
-    page = operator.post(f"{address}approve/", {"vanished": "3", "agreed": "yes"}, follow=True)
+    again = [{**each, "says": "access removed"} for each in reversed(row.items)]
+    Review.objects.filter(pk=row.pk).update(items=again)  # the same ones, asked about once more
+    page = operator.post(f"{address}approve/", agreed, follow=True)
     assert said(page) == ["Approved: a run takes them out of the mirror."]
     assert SyncJob.objects.get().mode == "reconcile"
     page = operator.post(f"{address}reject/", {"reason": "x"}, follow=True)
