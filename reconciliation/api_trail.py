@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from reconciliation import selectors_trail, trail
 from reconciliation.models import AuditEntry, AuditError, AuditRecord
+from reconciliation.selectors import named
 from reconciliation.selectors_trail import Performance
 from syncsvc import clock, selectors
 from syncsvc.api.filters import LARGEST_ID, IdFilter
@@ -136,7 +137,8 @@ class AuditEntryDetailSerializer(AuditEntrySerializer):
     @extend_schema_field(AuditRecordSerializer(many=True))
     def get_records(self, entry: AuditEntry) -> list[Any]:
         """What it did."""
-        shown = selectors_trail.records(entry)[:SHOWN]
+        rows = selectors_trail.records(entry)[:SHOWN]
+        shown = named(rows, self.context["request"].user, entry.installation_id)
         return list(AuditRecordSerializer(shown, many=True).data)
 
     def get_records_total(self, entry: AuditEntry) -> int:
@@ -246,7 +248,8 @@ class AuditFilters(django_filters.FilterSet):
         self, rows: QuerySet[AuditEntry], _name: str, value: str
     ) -> QuerySet[AuditEntry]:
         """Those about one repository."""
-        return selectors_trail.of_repository(rows, value)
+        user = getattr(self.request, "user", None)
+        return selectors_trail.of_repository(rows, value, user)
 
     def of_item(self, rows: QuerySet[AuditEntry], _name: str, value: str) -> QuerySet[AuditEntry]:
         """Those that touched one item."""
@@ -302,9 +305,12 @@ class AuditLogView(ReadOnlyView):
         filter_backends=[],
         pagination_class=InOrder,
     )
-    def records(self, _request: Request, **_: Any) -> Response:
+    def records(self, request: Request, **_: Any) -> Response:
         """What one run did, record by record."""
-        return self._paged(selectors_trail.records(self.get_object()), AuditRecordSerializer)
+        entry = self.get_object()
+        page = self.paginate_queryset(selectors_trail.records(entry))
+        shown = named(page or (), request.user, entry.installation_id)
+        return self.get_paginated_response(AuditRecordSerializer(shown, many=True).data)
 
     @extend_schema(
         summary="List the errors of an audit entry",

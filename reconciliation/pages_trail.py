@@ -13,8 +13,9 @@ from django.views.decorators.http import require_safe
 
 from reconciliation import selectors_trail
 from reconciliation.models import AuditEntry, AuditRecord, Entity
+from reconciliation.selectors import named
 from syncsvc import selectors
-from syncsvc.models import Issue, PullRequest
+from syncsvc.models import Issue, PullRequest, SyncJob
 from syncsvc.pages import members_only
 
 ROWS: Final = 50
@@ -54,7 +55,7 @@ def run_trail(request: HttpRequest, pk: UUID) -> HttpResponse:
             "job": job,
             "entry": entry,
             "shown": shown,
-            "records": [] if shown == "errors" else _named(rows),
+            "records": [] if shown == "errors" else _named(rows, request.user, job),
             "errors": rows if shown == "errors" else [],
             "asked": asked,
             "narrowed": bool(_known(asked)),
@@ -97,9 +98,9 @@ def _rows(
     return found[:ROWS], len(found) > ROWS
 
 
-def _named(rows: Iterable[AuditRecord]) -> list[dict[str, Any]]:
+def _named(rows: Iterable[AuditRecord], user: Any, job: SyncJob) -> list[dict[str, Any]]:
     """Each record with the items that it names, and the pages of those that have one; two queries."""
-    listed = list(rows)
+    listed = named(rows, user, job.installation_id)
     wanted: defaultdict[str, set[int]] = defaultdict(set)
     for row in listed:
         wanted[row.entity].update(
@@ -108,7 +109,8 @@ def _named(rows: Iterable[AuditRecord]) -> list[dict[str, Any]]:
     pages: dict[tuple[str, str], tuple[str, int]] = {}
     for entity, (rows_of, name) in _PAGES.items():
         ids = wanted[entity]
-        known = rows_of.filter(github_id__in=ids) if ids else None
+        own = rows_of.filter(repository__installation=job.installation_id)
+        known = own.filter(github_id__in=ids) if ids else None
         for github_id, key in known.values_list("github_id", "pk") if known is not None else ():
             pages[entity, str(github_id)] = (name, key)
     return [

@@ -4,6 +4,9 @@ Tenancy is that of `syncsvc.selectors`: another tenant's row is not forbidden bu
 admins and staff repair, dismiss, approve and reject; members and support look on.
 """
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
@@ -17,8 +20,17 @@ from reconciliation.models import (
     SampleAudit,
     SampledItem,
 )
-from syncsvc.models import Membership
+from syncsvc.models import Membership, Repository
 from syncsvc.selectors import OPERATING, Viewer, member_of, sees_everything
+
+
+class AboutRepository(Protocol):
+    """A row that may be about a repository."""
+
+    repository: Repository | None
+
+
+Named = TypeVar("Named", bound=AboutRepository)
 
 
 def discrepancies(user: Viewer) -> QuerySet[Discrepancy]:
@@ -80,6 +92,23 @@ def integrity_issues(user: Viewer) -> QuerySet[IntegrityIssue]:
     if sees_everything(user):
         return rows
     return rows.filter(installation__in=member_of(user))
+
+
+def named(rows: Iterable[Named], user: Viewer, installation_id: int | None) -> list[Named]:
+    """These rows of one account. Where a repository has moved to another one that `user` does not see,
+    its row names it no more: what it is called there is that tenant's."""
+    found = list(rows)
+    moved = [
+        row
+        for row in found
+        if row.repository is not None and row.repository.installation_id != installation_id
+    ]
+    if moved and not sees_everything(user):
+        seen = set(member_of(user))
+        for row in moved:
+            if row.repository is not None and row.repository.installation_id not in seen:
+                row.repository = None
+    return found
 
 
 def tally(row: RunFigure) -> Tally:

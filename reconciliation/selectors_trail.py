@@ -53,10 +53,24 @@ def errors(entry: AuditEntry) -> QuerySet[AuditError]:
     return AuditError.objects.filter(entry=entry)
 
 
-def of_repository(rows: QuerySet[AuditEntry], full_name: str) -> QuerySet[AuditEntry]:
+def written_of(repository: Repository, user: Viewer) -> QuerySet[AuditRecord]:
+    """What runs did to records of one repository, as far as `user` may audit them: it may have belonged
+    to another account, whose runs are that account's."""
+    rows = AuditRecord.objects.filter(repository=repository.pk).select_related("entry")
+    if sees_everything(user):
+        return rows
+    return rows.filter(entry__installation__in=_administered(user))
+
+
+def of_repository(
+    rows: QuerySet[AuditEntry], full_name: str, user: Viewer | None = None
+) -> QuerySet[AuditEntry]:
     """Of these entries those about a repository, OWNER/NAME in any case: its own, and runs that did
-    something to a record of it."""
+    something to a record of it. Which names there are at tenants that `user` does not see is not to be
+    found out."""
     meant = Repository.objects.filter(full_name__iexact=full_name)
+    if user is not None and not sees_everything(user):
+        meant = meant.filter(installation__in=member_of(user))
     touched = AuditRecord.objects.filter(repository__in=meant).values("entry")
     return rows.filter(Q(repository__iexact=full_name) | Q(pk__in=touched))
 

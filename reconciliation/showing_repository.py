@@ -64,7 +64,11 @@ def said(row: Repository, user: Viewer, _now: datetime) -> dict[str, Any]:
         if each.entity == Entity.REPOSITORIES:
             theirs.update({k: v for k, v in each.after.items() if k in theirs})
     sampled = (
-        SampledItem.objects.filter(repository=row.pk, entity=Entity.REPOSITORIES)
+        SampledItem.objects.filter(
+            repository=row.pk,
+            entity=Entity.REPOSITORIES,
+            audit__installation=row.installation_id,
+        )
         .select_related("audit")
         .order_by("-audit__at", "-pk")
         .first()
@@ -97,7 +101,7 @@ def history(row: Repository, user: Viewer, _now: datetime) -> dict[str, Any]:
     ]
     audits = selectors_trail.may_audit_of(user, row.installation_id)
     if audits:
-        events += _written(row)
+        events += _written(row, user)
     events.sort(key=lambda each: each.at, reverse=True)
     return {
         "row": row,
@@ -107,13 +111,9 @@ def history(row: Repository, user: Viewer, _now: datetime) -> dict[str, Any]:
     }
 
 
-def _written(row: Repository) -> list[Event]:
+def _written(row: Repository, user: Viewer) -> list[Event]:
     """What runs wrote of it, one line for each run, kind and operation."""
-    records = (
-        AuditRecord.objects.filter(repository=row.pk)
-        .select_related("entry")
-        .order_by("-pk")[:RECORDS_LOOKED_AT]
-    )
+    records = selectors_trail.written_of(row, user).order_by("-pk")[:RECORDS_LOOKED_AT]
     together: dict[tuple[Any, ...], tuple[AuditRecord, int]] = {}
     for each in records:
         key = (each.entry_id, each.entity, each.operation, each.result)

@@ -56,7 +56,7 @@ def figures(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None
     return {"rows": [(row, floored(selectors.tally(row))) for row in rows]}
 
 
-def audits(job: SyncJob, _user: Viewer, _now: datetime) -> dict[str, Any] | None:
+def audits(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:
     """What an independent audit sampled, and what of it was wrong."""
     if job.mode != SyncJob.Mode.AUDIT:
         return None
@@ -64,7 +64,8 @@ def audits(job: SyncJob, _user: Viewer, _now: datetime) -> dict[str, Any] | None
     if row is None:
         return None
     wrong = SampledItem.objects.filter(audit=row, result=SampledItem.Result.WRONG)
-    return {"row": row, "wrong": list(wrong.select_related("repository")[:LISTED])}
+    shown = wrong.select_related("repository")[:LISTED]
+    return {"row": row, "wrong": selectors.named(shown, user, job.installation_id)}
 
 
 def found(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:
@@ -84,14 +85,14 @@ def found(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:
     }
 
 
-def integrity(job: SyncJob, _user: Viewer, _now: datetime) -> dict[str, Any] | None:
+def integrity(job: SyncJob, user: Viewer, _now: datetime) -> dict[str, Any] | None:
     """The rows that were seen to break a rule in this run."""
     rows = IntegrityIssue.objects.filter(
         installation=job.installation_id,
         correlation_id=job.pk,
         detected_at__gte=job.created_at - ABOUT,
     ).select_related("repository")
-    issues = list(rows[: LISTED + 1])
+    issues = selectors.named(rows[: LISTED + 1], user, job.installation_id)
     return {"rows": issues[:LISTED], "more": len(issues) > LISTED} if issues else None
 
 

@@ -301,10 +301,12 @@ def test_syncs_cancels_and_logins_are_audited_with_the_user() -> None:
         ("manual_sync", mine.pk, {"decision": "skip", "reason": refused["decision"]["reason"]}),
         ("cancel", mine.pk, {}),
         ("login", None, {"through": "token"}),
+        ("login_failed", None, {"name": user.username, "through": "token"}),
     ]
-    assert {(row.actor_id, row.actor_name, row.status) for row in rows} == {
+    assert {(row.actor_id, row.actor_name, row.status) for row in rows[:5]} == {
         (user.pk, user.username, "done")
     }
+    assert (rows[5].actor_id, rows[5].actor_name) == (None, "system")
     assert str(rows[1].correlation_id) == str(rows[3].correlation_id) == started["job_id"]
 
 
