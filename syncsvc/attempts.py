@@ -12,6 +12,7 @@ Without a shared cache (`REDIS_URL`) each web process counts for itself.
 import hashlib
 import ipaddress
 import math
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -110,7 +111,9 @@ def _count(key: str) -> int:
 def _keys(username: str, request: Any) -> tuple[str, str]:
     window = int(clock.now().timestamp() // WINDOW_SECONDS)
     place = _place(request)
-    name = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
+    # As the forms read it: else each space around a name would be worth five more attempts.
+    plain = unicodedata.normalize("NFKC", username).strip().casefold()
+    name = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
     return f"log-in:{window}:{place}:{name}", f"log-in:{window}:{place}"
 
 
@@ -122,6 +125,10 @@ def _place(request: Any) -> str:
         address = ipaddress.ip_address(said.strip())
     except ValueError:
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = (
+            address.ipv4_mapped
+        )  # a server that listens on [::]; all of IPv4 is no one network
     if address.version == 6:
         return str(ipaddress.ip_network((address, 64), strict=False).network_address)
     return str(address)

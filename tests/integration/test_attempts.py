@@ -110,6 +110,28 @@ def test_one_address_cannot_try_one_password_at_very_many_names() -> None:
 
 
 @pytest.mark.spec("R19.1")
+@pytest.mark.parametrize("door", DOORS)
+def test_no_other_spelling_of_a_name_is_worth_more_attempts(door: str) -> None:
+    UserFactory.create(username="mia", is_staff=True)
+    spellings = ["mia", " mia", "mia\t", "  mia  ", "\uff4dia"]
+    with time_machine.travel(NOON, tick=False):
+        for name in spellings:
+            attempt(door, name, "wrong")
+        assert attempt(door, "mia", PASSWORD).status_code == 429
+
+
+@pytest.mark.spec("R19.1")
+def test_a_server_of_both_kinds_of_addresses_tells_people_of_the_older_kind_apart() -> None:
+    attacker = RequestFactory().get("/", REMOTE_ADDR="::ffff:192.0.2.1")
+    victim = RequestFactory().get("/", REMOTE_ADDR="::ffff:198.51.100.7")
+    with time_machine.travel(NOON, tick=False):
+        for _ in range(6):
+            refused = attempts.begin("mia", attacker)
+        assert refused == 300
+        assert attempts.begin("mia", victim) == 0
+
+
+@pytest.mark.spec("R19.1")
 @pytest.mark.parametrize("name", ["\0", "\ud800", "x" * 100_000, "مرحبا", "🙂"])
 def test_any_name_can_be_tried(name: str) -> None:
     request = RequestFactory().get("/", REMOTE_ADDR="nonsense \ud800")
