@@ -47,8 +47,10 @@ def prepare(*, app_id: str) -> dict[str, str]:
         "SYNC_MANUAL_COOLDOWN_SECONDS": os.environ.get("SYNC_MANUAL_COOLDOWN_SECONDS", "5"),
     }
     note = _folder() / "environment.json"
-    note.touch(mode=0o600)
-    note.write_text(json.dumps(environment))
+    draft = note.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(environment))
+    draft.replace(note)  # whole or not at all: every command reads it
     return environment
 
 
@@ -57,15 +59,28 @@ def recall(env: Mapping[str, str]) -> dict[str, str]:
     note = var_dir() / "demo" / "environment.json"
     if not is_wanted(env) or not is_embedded(env) or not note.exists():
         return {}
-    noted: dict[str, str] = json.loads(note.read_text())
-    port = urlsplit(noted["GITHUB_API_URL"]).port
+    try:
+        noted: dict[str, str] = json.loads(note.read_text())
+        port = urlsplit(noted["GITHUB_API_URL"]).port
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ):  # cut off, or another's: as good as none
+        return {}
     return {} if port is None or _is_free(port) else noted
 
 
 def _port() -> int:
     """Any free port, and from then on the same, unless somebody else took it."""
     kept = _folder() / "port"
-    if kept.exists() and _is_free(number := int(kept.read_text())):
+    try:
+        number = int(kept.read_text())
+    except (OSError, ValueError):  # none yet, or its writer was killed
+        number = 0
+    if number and _is_free(number):
         return number
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

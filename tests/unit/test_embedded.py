@@ -1,5 +1,6 @@
 """The embedded database's arrangements that need no server."""
 
+import json
 import socket
 import stat
 import threading
@@ -104,6 +105,20 @@ def test_the_simulator_stays_at_its_address_and_is_found_from_a_second_terminal(
         assert demo.recall({}) == first
         assert demo.recall({"DATABASE_URL": "postgres://elsewhere/mirror"}) == {}
     assert Path(first["GITHUB_APP_PRIVATE_KEY"]).read_text().startswith("-----BEGIN PRIVATE KEY")
+
+
+@pytest.mark.usefixtures("socket_enabled")
+@pytest.mark.parametrize("junk", ["", "{", "[]", "null", '{"GITHUB_API_URL": 1}', "\0"])
+def test_a_demo_whose_start_was_killed_half_way_stops_no_command(junk: str) -> None:
+    whole = demo.prepare(app_id="1")
+    folder = embedded.var_dir() / "demo"
+    (folder / "environment.json").write_text(junk)
+    (folder / "port").write_text(junk)
+    assert demo.recall({}) == {}
+    again = demo.prepare(app_id="1")
+    assert again.keys() == whole.keys()
+    assert again["GITHUB_APP_PRIVATE_KEY"] == whole["GITHUB_APP_PRIVATE_KEY"]
+    assert json.loads((folder / "environment.json").read_text()) == again
 
 
 @pytest.mark.usefixtures("socket_enabled")
