@@ -22,7 +22,7 @@ from alerts.pages_filters import Asked
 from alerts.pages_links import Links
 from alerts.pages_table import columns
 from alerts.pages_tiles import Tile
-from alerts.pages_verdict import Verdict, judge
+from alerts.pages_verdict import Verdict, judge, only
 from alerts.pages_words import ordered_by, since_when, where_not, worst_first
 from reconciliation.models import Discrepancy
 from syncsvc import clock, watchman
@@ -45,6 +45,8 @@ def sync_health(request: HttpRequest) -> HttpResponse:
     if number > pages.num_pages:  # the accounts became fewer: show the last page, not an empty one
         found = _read(asked, now, pages.num_pages)
     verdict = judge(found.totals, watchman.silent(now))
+    if asked.is_narrowed:
+        verdict = only(verdict, found.matching)
     is_part = bool(request.htmx)  # type: ignore[attr-defined]  # set by the middleware
     context = {
         **_head(request, asked, found, verdict),
@@ -145,7 +147,7 @@ def _fields(asked: Asked) -> list[dict[str, Any]]:
             [(str(key), f"Last {words}") for key, words in pages_filters.WINDOWS.items()],
         ),
         "status": ("Status", [("", "Any"), *pages_filters.STATUS_NAMES.items()]),
-        "type": ("Found wrong", [("", "Anything or nothing"), *Discrepancy.Type.choices]),
+        "type": ("Found wrong", [("", "Any type"), *Discrepancy.Type.choices]),
     }
     return [
         {

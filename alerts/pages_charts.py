@@ -8,6 +8,7 @@ from alerts import charts
 from alerts.charts import Chart, Line, Spark
 from reconciliation.accuracy import SLO
 from reconciliation.sums import Point, Sums
+from syncsvc import words
 
 Read = Callable[[Point], float | None]
 PERFECT: Final = 1.0
@@ -18,9 +19,8 @@ NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def share(value: float) -> str:
-    """A share in percent, never rounded up to a perfect one; without zeros that say nothing."""
-    shown = f"{value * 100:.2f}".rstrip("0").rstrip(".")
-    return "99.99 %" if shown == "100" and value < PERFECT else f"{shown} %"
+    """A share in percent, never rounded up; without zeros that say nothing."""
+    return f"{words.percent(value).removesuffix(' %').rstrip('0').rstrip('.')} %"
 
 
 def number(value: float) -> str:

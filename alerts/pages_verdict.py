@@ -5,16 +5,21 @@ because nobody looked would be the worst of all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from alerts.fleet_values import FleetTotals
 from reconciliation.accuracy import Accuracy
 from reconciliation.showing import floored
+from syncsvc import words
 from syncsvc.templatetags.mirror import percent
 
 #: Of more of the active accounts than this share nothing may be known, or the whole is not called right.
 MOST_UNMEASURED: Final = 0.1
+#: After so long without a sync that read everything, nothing is said to be right any more.
+LONG: Final = timedelta(hours=2)
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 Link = tuple[str, str]
 """Words, and the name of what they lead to; the page knows the address."""
@@ -43,6 +48,20 @@ def judge(totals: FleetTotals, silent: Mapping[str, str]) -> Verdict:
     """What can honestly be said: the first reason for doubt, and only without any that it is right."""
     doubts = (doubt(totals, silent) for doubt in _DOUBTS)
     return next((found for found in doubts if found is not None), None) or _right(totals)
+
+
+def only(verdict: Verdict, matching: int) -> Verdict:
+    """The verdict of those that match the filters, which says nothing of the others."""
+    if not matching:
+        return replace(verdict, sentence="No account matches, so nothing is said of any.")
+    said = f"{verdict.sentence[0].lower()}{verdict.sentence[1:]}"
+    return replace(
+        verdict, sentence=f"Of the {many(matching, 'account')} that {_match(matching)}: {said}"
+    )
+
+
+def _match(number: int) -> str:
+    return "matches" if number == 1 else "match"
 
 
 def goal(slo: float) -> str:
@@ -77,6 +96,21 @@ def _silent(totals: FleetTotals, silent: Mapping[str, str]) -> Verdict | None:
         sentence="It is not known whether the mirror is right now: a part of this server gives no sign of "
         f"life. {' '.join(silent.values())}{last}",
         links=(TO_SYSTEM,),
+    )
+
+
+def _nobody_reads(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
+    """What GitHub no longer shows us may have become anything since."""
+    if totals.active:
+        return None
+    judged, when = _judged(totals)
+    last = f" What was measured last: {floored(judged.tally)} over {when}." if judged else ""
+    return Verdict(
+        badge="Not known",
+        tone="warn",
+        sentence="It is not known whether the mirror is right now: "
+        f"{_unread(totals.installations)}, so nothing is read.{last}",
+        links=(TO_RUNS,),
     )
 
 
@@ -151,17 +185,39 @@ def _was_right(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
     )
 
 
+def _long_ago(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
+    """What was right when it was read is not known to be right hours later."""
+    now, last = totals.day.until, totals.last_success
+    if last is not None and -CLOCKS_DIFFER <= now - last <= LONG:
+        return None
+    if last is None:
+        why = "no sync has read all of an account yet"
+    elif last > now:
+        why = "the last sync ended in the future, so a clock was or is wrong"
+    else:
+        why = f"the last sync that read all of an account ended {words.relative(last, now)}"
+    return Verdict(
+        badge="Not known lately",
+        tone="warn",
+        sentence=f"The mirror was right where it was looked at: {floored(totals.day.tally)} over 24 h, goal "
+        f"{goal(totals.day.slo)}; but {why}, so it is not known for now.",
+        links=(TO_RUNS, TO_SYSTEM),
+    )
+
+
 def _right(totals: FleetTotals) -> Verdict:
     day = totals.day
     where = "is right where it was looked at" if totals.unmeasured else "is right"
     said = f"The mirror {where}: {floored(day.tally)} over 24 h, goal {goal(day.slo)}"
     links = [TO_FIGURES]
     if totals.open.discrepancies:
-        said += f"; {many(totals.open.discrepancies, 'difference')} still open"
+        said += f"; {many(totals.open.discrepancies, 'discrepancy', 'discrepancies')} still open"
         links.append(TO_OPEN)
     said += "."
     if totals.unmeasured:
         said += f" Of {many(totals.unmeasured, 'account')} nothing was compared in that time."
+    if unread := totals.installations - totals.active:
+        said += f" {_unread(unread).capitalize()}: what is kept of {'it' if unread == 1 else 'them'} grows old."
     if totals.open.incidents:
         are = "incident is" if totals.open.incidents == 1 else "incidents are"
         said += f" {totals.open.incidents:,} {are} open, the worst {totals.worst_severity}."
@@ -186,17 +242,24 @@ def _judged(totals: FleetTotals) -> tuple[Accuracy | None, str]:
     return None, ""
 
 
+def _unread(number: int) -> str:
+    return f"{many(number, 'account is', 'accounts are')} suspended or uninstalled"
+
+
 def _still(totals: FleetTotals) -> str:
     still = totals.open.discrepancies
-    return f", {many(still, 'difference is', 'differences are')} still open" if still else ""
+    are = many(still, "discrepancy is", "discrepancies are")
+    return f", {are} still open" if still else ""
 
 
 _DOUBTS: Final[Sequence[Callable[[FleetTotals, Mapping[str, str]], Verdict | None]]] = (
     _nobody,
     _silent,
+    _nobody_reads,
     _nothing_compared,
     _in_doubt,
     _wrong,
     _too_much_unknown,
     _was_right,
+    _long_ago,
 )

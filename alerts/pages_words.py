@@ -54,6 +54,9 @@ def where_not(totals: FleetTotals) -> str:
         said = f"None of {many(totals.installations, 'account')} needs somebody."
     if totals.unmeasured:
         said += f" Of {totals.unmeasured:,} nothing was compared in 24 hours."
+    if unread := totals.installations - totals.active:
+        are = "is" if unread == 1 else "are"
+        said += f" {unread:,} {are} not read at all: suspended or uninstalled."
     return said
 
 

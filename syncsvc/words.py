@@ -1,6 +1,7 @@
 """Times and amounts in words for people. Pure: the caller brings the present moment."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 _UNITS: Final = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -48,9 +49,22 @@ def day(at: datetime) -> str:
 
 
 def share(part: float) -> str:
-    """A part of 1 as a percentage that fits beside others: 62.5 %, and never 0 % of something."""
+    """A part of 1 as a percentage that fits beside others: 62.5 %, never 0 % of something nor all of
+    what is not all."""
     shown = f"{part * 100:.1f} %"
+    if part < 1 and shown == "100.0 %":
+        return "above 99.9 %"
     return "below 0.1 %" if part > 0 and shown == "0.0 %" else shown
+
+
+def percent(part: float) -> str:
+    """A part of 1 in percent with two digits, never rounded up: what misses a goal must not look as if it
+    kept it. The number is taken as people write it: 0.57 is 57 %, not the binary number below."""
+    written = Decimal(str(round(part, 12)))
+    hundredths = int((written * 10_000).to_integral_value(ROUND_FLOOR))
+    if part < 1:
+        hundredths = min(hundredths, 9_999)
+    return f"{hundredths / 100:.2f} %"
 
 
 def yes_or_no(known: bool | None) -> str:

@@ -101,9 +101,8 @@ def left(seconds: int | None) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """A share as a percentage, never rounded up to a perfect one."""
-    shown = f"{share * 100:.2f}"
-    return "99.99 %" if shown == "100.00" and share < 1 else f"{shown} %"
+    """A share as a percentage, never rounded up."""
+    return words.percent(share)
 
 
 @register.filter

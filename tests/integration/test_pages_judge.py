@@ -70,7 +70,7 @@ def test_the_card_says_how_right_the_mirror_is_and_never_100_percent_of_nothing(
     assert "of 20,000 items" in shown
     assert "<dd>49.00 %</dd>" in shown
     assert "12 items" in shown
-    assert "91.24 % to 100.00 %" in shown
+    assert "91.23 % to 100.00 %" in shown
     assert f"/discrepancies/?installation={mine.pk}&amp;open=true" in shown
     assert row.get_type_display() in shown
 

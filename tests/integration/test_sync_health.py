@@ -167,8 +167,8 @@ def test_one_page_answers_every_question(client: Client) -> None:
         "What does it cost?", "Prove it",
     ):  # fmt: skip
         assert f">{question}</h2>" in page
-    assert "The mirror is right: 99.99 % over 24 h, goal 99.5 %; 1 difference still open." in page
-    assert "66.67 %" in page  # two of three runs succeeded
+    assert "The mirror is right: 99.99 % over 24 h, goal 99.5 %; 1 discrepancy still open." in page
+    assert "66.66 %" in page  # two of three runs succeeded; nothing is rounded up
     assert HOSTILE not in page
     assert f'href="/admin/sync-health/find/?q={run.pk}"' in page
     for address in (
