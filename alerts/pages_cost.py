@@ -21,6 +21,7 @@ def read(now: datetime) -> Cost:
     )
     budgets: dict[str, BudgetLeft] = {}
     tightest: tuple[float, BudgetLeft, str, str] | None = None
+    asked: dict[str, int] = {}
     usual: dict[int, float] = {}
     for resource, limit, remaining, reset_at, pk, login, requests in found:
         if requests is not None:
@@ -29,14 +30,17 @@ def read(now: datetime) -> Cost:
             continue
         left = BudgetLeft(limit=limit, remaining=remaining, reset_at=reset_at)
         budgets[resource] = _both(budgets.get(resource), left)
+        asked[resource] = asked.get(resource, 0) + 1
         if tightest is None or remaining / limit < tightest[0]:
             tightest = (remaining / limit, left, login, resource)
     a_round = sum(usual.values()) if usual else None
     ordered = dict(sorted(budgets.items()))
     if tightest is None:
-        return Cost(budgets=ordered, a_round=a_round)
+        return Cost(budgets=ordered, a_round=a_round, round_of=len(usual))
     return Cost(
         budgets=ordered,
+        asked=asked,
+        round_of=len(usual),
         tightest=tightest[1],
         tightest_of=tightest[2],
         tightest_resource=tightest[3],

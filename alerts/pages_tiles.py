@@ -3,7 +3,7 @@
 A figure that nobody knows reads *not known* and is quiet; it is never good.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -45,6 +45,10 @@ class Cost:
     tightest_of: str = ""
     tightest_resource: str = ""
     a_round: float | None = None
+    asked: dict[str, int] = field(default_factory=dict)
+    """Of how many accounts each budget is known: GitHub was asked for them within their hour."""
+    round_of: int = 0
+    """Of how many accounts it is known what a sync takes."""
 
 
 def is_right(totals: FleetTotals, window: Window) -> list[Tile]:
@@ -91,7 +95,8 @@ def it_costs(totals: FleetTotals, cost: Cost, window: Window) -> list[Tile]:
         Tile(
             label=f"{_resource(name)} used of this hour",
             value=f"{left.limit - left.remaining:,}",
-            about=f"of {left.limit:,} that GitHub allows all accounts",
+            about=f"of {left.limit:,} that GitHub allows {many(cost.asked.get(name, 0), 'account')} "
+            "which it was asked about",
             tone=_left_tone(left),
         )
         for name, left in cost.budgets.items()
@@ -101,7 +106,9 @@ def it_costs(totals: FleetTotals, cost: Cost, window: Window) -> list[Tile]:
         Tile(
             label="A sync of every account takes",
             value=NOT_KNOWN if cost.a_round is None else f"{round(cost.a_round):,} requests",
-            about="" if cost.a_round is None else "as lately",
+            about=""
+            if cost.a_round is None
+            else f"as lately, of {many(cost.round_of, 'account')} of which that is known",
         )
     )
     tiles.append(

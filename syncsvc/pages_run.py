@@ -56,7 +56,7 @@ def _told(request: HttpRequest, row: SyncJob) -> dict[str, Any]:
         "phases": run_story.phases(row.phases_seconds),
         "total_seconds": row.phases_seconds.get("total"),
         "requests": _in_order(row.api, REQUESTS),
-        "costs": run_story.costs(row),
+        "costs": run_story.costs(row, now),
         "totals": cards.totals(row.counts.values()),
         "summary": ""
         if row.is_active

@@ -5,7 +5,7 @@ of GitHub's budget, what led to it, and when its failures are tried again. Every
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import CharField, F, Q, QuerySet, Value, Window
 from django.db.models.fields.json import KT
@@ -81,17 +81,23 @@ def steps(job: SyncJob, now: datetime) -> tuple[Step, ...]:
     """The stages from the moment the run was asked for to its end, waiting included; one query.
 
     What the database told open pages is kept for a while; of an older run only asking, start and end
-    are known.
+    are known, and of one that takes long its beginning is one stage.
     """
     end = job.finished_at or now
-    told = [each for each in _told(job) if each[0] <= end]
-    known = [(at, _label(status, stage)) for at, status, stage in told if status in SyncJob.ACTIVE]
+    told = [each for each in _told(job) if each.at <= end]
+    known = [
+        (each.at, _label(each.status, each.stage)) for each in told if each.status in SyncJob.ACTIVE
+    ]
     if not known:
-        known = [(job.created_at, WAITS[SyncJob.Status.QUEUED])]
-        if job.started_at:
-            known.append((job.started_at, "Running"))
-    else:
+        known = _beginning(job, end, "Running")
+    elif told[0].kind == LiveEvent.Kind.START:
         known[0] = (min(job.created_at, known[0][0]), known[0][1])
+    else:
+        first = max(told[0].since or known[0][0], job.started_at or known[0][0])
+        known[0] = (min(first, known[0][0]), known[0][1])
+        known = [*_beginning(job, known[0][0], "Earlier stages"), *known]
+    if len(told) == MOST_STEPS:
+        known[-1] = (known[-1][0], "Later stages")
     whole = max((end - known[0][0]).total_seconds(), 0.0)
     ends = [at for at, _ in known[1:]] + [end]
     hues: dict[str, int] = {}
@@ -116,7 +122,25 @@ def steps(job: SyncJob, now: datetime) -> tuple[Step, ...]:
     return tuple(placed)
 
 
-def _told(job: SyncJob) -> list[tuple[datetime, str, str]]:
+def _beginning(job: SyncJob, until: datetime, label: str) -> list[tuple[datetime, str]]:
+    """What is known of a run, or of its beginning, without having been told."""
+    known = [(job.created_at, WAITS[SyncJob.Status.QUEUED])]
+    if job.started_at and job.started_at < until:
+        known.append((job.started_at, label))
+    return known
+
+
+class _Told(NamedTuple):
+    """A change; `since` is when its stage began, where that is known."""
+
+    at: datetime
+    status: str
+    stage: str
+    kind: str
+    since: datetime | None
+
+
+def _told(job: SyncJob) -> list[_Told]:
     """When status or stage of the job changed: hours of progress within a stage are one row."""
     key = Concat(KT("data__status"), Value("|"), KT("data__stage"), output_field=CharField())
     rows = (
@@ -126,7 +150,11 @@ def _told(job: SyncJob) -> list[tuple[datetime, str, str]]:
         .filter(Q(before=None) | ~Q(before=F("key")))
         .order_by("id")
     )
-    return list(rows.values_list("at", "status", "stage")[:MOST_STEPS])
+    found = rows.values_list("at", "status", "stage", "kind", KT("data__stage_started_at"))
+    return [
+        _Told(at, status, stage, kind, _moment(since))
+        for at, status, stage, kind, since in found[:MOST_STEPS]
+    ]
 
 
 def _label(status: str, stage: str) -> str:
@@ -170,7 +198,7 @@ def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
     return tuple(shown)
 
 
-def costs(job: SyncJob) -> tuple[Cost, ...]:
+def costs(job: SyncJob, now: datetime) -> tuple[Cost, ...]:
     """What the run used of the account's budgets at GitHub; what came as "not modified" is free."""
     if not job.api:
         return ()
@@ -187,7 +215,7 @@ def costs(job: SyncJob) -> tuple[Cost, ...]:
             used=used[row.resource],
             limit=row.limit,
             share=_share(used[row.resource], row.limit),
-            left=row.remaining,
+            left=row.remaining if row.reset_at > now else row.limit,
             resets_at=row.reset_at,
         )
         for row in rows.order_by("resource")

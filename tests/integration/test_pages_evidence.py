@@ -15,7 +15,7 @@ from alerts.models import Incident
 from reconciliation import decisions
 from reconciliation.models import AuditEntry, AuditError, AuditRecord
 from syncsvc import clock, run_story
-from syncsvc.models import DeadLetter, Installation, Recheck, SyncJob
+from syncsvc.models import DeadLetter, Installation, LiveEvent, Recheck, SyncJob
 from tests.factories import (
     DeadLetterFactory,
     DeliveryFactory,
@@ -127,6 +127,34 @@ def test_stages_are_told_from_asking_to_end(mine: Installation) -> None:
     labels = [step.label for step in run_story.steps(job, clock.now())]
     waits = "Waiting: GitHub asked for it"
     assert labels == ["Waiting for a worker", "Reading", waits, "Reading"]
+
+
+def test_of_a_long_run_whose_beginning_is_no_longer_kept_nothing_is_made_up(
+    mine: Installation,
+) -> None:
+    now = clock.now()
+    began = now - timedelta(hours=3)
+    job = SyncJobFactory.create(installation=mine, running=True, stage="reading")
+    SyncJob.objects.filter(pk=job.pk).update(
+        created_at=began, started_at=began + timedelta(minutes=1), stage="issues",
+        stage_started_at=now - timedelta(hours=2),
+    )  # fmt: skip
+    LiveEvent.objects.exclude(pk=LiveEvent.objects.order_by("-pk")[0].pk).delete()
+    job.refresh_from_db()
+    found = [(step.label, step.began) for step in run_story.steps(job, clock.now())]
+    assert found == [
+        ("Waiting for a worker", began),
+        ("Earlier stages", began + timedelta(minutes=1)),
+        ("Issues", now - timedelta(hours=2)),
+    ]
+
+
+def test_what_is_left_now_is_all_of_it_once_the_hour_is_over(mine: Installation) -> None:
+    job = SyncJobFactory.create(installation=mine, api={"requests": 7})
+    now = clock.now()
+    mine.budgets.create(resource="core", limit=5_000, remaining=3, reset_at=now, observed_at=now)
+    assert [cost.left for cost in run_story.costs(job, now)] == [5_000]
+    assert [cost.left for cost in run_story.costs(job, now - timedelta(seconds=1))] == [3]
 
 
 def test_a_reading_says_which_deliveries_asked_for_it(mine: Installation) -> None:
@@ -295,6 +323,7 @@ def test_a_double_click_does_nothing_twice(mine: Installation, button: str) -> N
     }
     address = f"{make[button]()}/{button}/"
     form = {"reason": "Twice.", "vanished": "3", "agreed": "yes"}
+    form["fingerprint"] = ReviewFactory.build().fingerprint
     said: list[str] = []
     after: list[tuple[int, ...]] = []
     for _ in range(2):

@@ -241,7 +241,7 @@ def test_what_is_nearly_used_up_at_github_is_named() -> None:
     low = BudgetLeft(limit=5_000, remaining=100, reset_at=NOW)
     cost = Cost(
         budgets={"core": low}, tightest=low, tightest_of="acme", tightest_resource="core",
-        a_round=12.4,
+        a_round=12.4, asked={"core": 1}, round_of=3,
     )  # fmt: skip
 
     tiles = {tile.label: tile for tile in pages_tiles.it_costs(totals(), cost, Window.DAY)}
@@ -249,7 +249,9 @@ def test_what_is_nearly_used_up_at_github_is_named() -> None:
     assert tiles["Requests used of this hour"].value == "4,900"
     assert (tiles["Least left"].value, tiles["Least left"].tone) == ("2.0 %", "warn")
     assert tiles["Least left"].about == "Requests of acme, until 12:30 UTC"
+    assert tiles["Requests used of this hour"].about.startswith("of 5,000 that GitHub allows 1 acc")
     assert tiles["A sync of every account takes"].value == "12 requests"
+    assert "of 3 accounts" in tiles["A sync of every account takes"].about
 
 
 def test_since_when_names_the_oldest_that_lasts_and_the_days_below_the_goal() -> None:
