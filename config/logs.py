@@ -98,6 +98,9 @@ def configure_sentry(dsn: str) -> None:
     import sentry_sdk  # noqa: PLC0415  (only where a DSN is set: it slows every start)
 
     def scrub(event: Any, _hint: Any) -> Any:
+        asked = event.get("request")
+        if isinstance(asked, dict):
+            asked.pop("query_string", None)  # GitHub leads people back with a code in it
         return _redact_value("event", event)
 
     def forget_ping(crumb: Any, _hint: Any) -> Any:

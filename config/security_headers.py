@@ -44,8 +44,11 @@ class SecurityHeaders(CSPMiddleware):
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Content-Security-Policy, and that no page of ours wants a camera or anything like it."""
+        """Content-Security-Policy, and that no page of ours wants a camera or anything like it. What is
+        not said to be for everybody (static files) is kept in nobody's cache: it is some tenant's, or a
+        token."""
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        response.headers.setdefault("Cache-Control", "private, no-store")
         return super().process_response(request, response)
 
     def get_policy_parts(

@@ -1,19 +1,47 @@
 """What people type on the set-up pages, and what of it is taken. Secrets never go back into a page."""
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from syncsvc.github.protocol import origin
+from syncsvc.github.redaction import redact
 from syncsvc.setup import manifest
 
 LARGEST_KEY: Final = 20_000
 LONGEST_SECRET: Final = 500
+MISPLACED: Final = "This looks like a key or a token, so it was forgotten: paste it into the field that is meant for it."
 
 
-class NewApp(forms.Form):
+class Discreet(forms.Form):
+    """Forgets what looks like a key or a token where it was pasted into a field that shows what was typed:
+    it is neither shown again nor sent to GitHub."""
+
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def full_clean(self) -> None:
+        """Looks before anything is read."""
+        misplaced = [name for name in self.shown if self._is_secret(name)]
+        if misplaced:
+            kept: Any = self.data
+            kept = kept.copy()
+            for name in misplaced:
+                kept[self.add_prefix(name)] = ""
+            self.data = kept
+        super().full_clean()
+        for name in misplaced:
+            self.errors[name] = self.error_class([MISPLACED])
+
+    def _is_secret(self, name: str) -> bool:
+        said = (self.data.get(self.add_prefix(name)) or "")[:LARGEST_KEY]
+        return redact(said) != said
+
+
+class NewApp(Discreet):
     """An App to be made at GitHub."""
+
+    shown = ("name", "organization", "webhook_url")
 
     name = forms.CharField(
         max_length=manifest.LONGEST_NAME,
@@ -39,7 +67,7 @@ class NewApp(forms.Form):
         return login
 
 
-class Secrets(forms.Form):
+class Secrets(Discreet):
     """What signs webhooks."""
 
     webhook_secret = forms.CharField(required=False, max_length=2 * LONGEST_SECRET)
@@ -62,6 +90,8 @@ class ChangedSecret(Secrets):
 
 class ExistingApp(Secrets):
     """An App that is there already: its id, and its key as text or as the file."""
+
+    shown = ("app_id",)
 
     app_id = forms.RegexField(
         r"^\s*\d{1,18}\s*$",
@@ -88,6 +118,8 @@ class ExistingApp(Secrets):
 
 class PastedToken(Secrets):
     """A personal access token, and whom it mirrors."""
+
+    shown = ("owner",)
 
     token = forms.CharField(
         max_length=LONGEST_SECRET, error_messages={"required": "Paste the token."}

@@ -2,11 +2,18 @@
 passwords, to have a secret shown."""
 
 import pytest
+from django.test import Client
 
 from reconciliation.models import AuditEntry, AuditRecord
-from syncsvc import clock
-from syncsvc.models import Installation, Membership, Repository, SyncJob
-from tests.factories import InstallationFactory, RepositoryFactory, SyncJobFactory
+from syncsvc import clock, vault
+from syncsvc.models import Credential, Installation, Membership, Repository, SyncJob
+from tests.factories import (
+    PASSWORD,
+    InstallationFactory,
+    RepositoryFactory,
+    SyncJobFactory,
+    UserFactory,
+)
 from tests.judge_factories import DiscrepancyFactory, IntegrityIssueFactory, SampleAuditFactory
 from tests.people_support import browser, member_of, staff
 
@@ -108,3 +115,65 @@ def test_names_at_other_tenants_cannot_be_guessed_by_filtering_the_trail(moved: 
     assert admin.get(asked).json()["results"] == []
     found = browser(staff()).get(asked).json()["results"]
     assert [each["id"] for each in found] == [moved.entry.pk]
+
+
+# -- secrets in the wrong place ----------------------------------------------------------------------
+
+TOKEN = "ghp_" + "c4n4rY" * 6
+KEY = "-----BEGIN RSA PRIVATE KEY-----\r\nc4n4rY\r\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.spec("R19.4")
+@pytest.mark.parametrize("secret", [TOKEN, f" {TOKEN}", KEY, KEY.replace("RSA ", "")])
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("/setup/app/", ("app_id",)),
+        ("/setup/app/new/", ("name", "organization", "webhook_url")),
+        ("/setup/token/", ("owner",)),
+    ],
+)
+def test_a_secret_pasted_into_the_wrong_field_is_forgotten(
+    page: str, fields: tuple[str, ...], secret: str
+) -> None:
+    boss = browser(staff())
+    right = {"seen": "none", "token": "x", "key": KEY, "app_id": "1", "name": "Mirror"}
+    for field in fields:
+        answer = boss.post(page, right | {field: secret})
+        text = answer.content.decode()
+        assert answer.status_code == 400
+        assert "looks like a key or a token" in text
+        assert "c4n4rY" not in text
+
+
+@pytest.mark.spec("R19.4")
+def test_no_address_but_one_of_the_web_becomes_a_link() -> None:
+    Credential.objects.create(
+        kind="app", app_id="1", html_url="javascript:alert(1)", private_key=vault.encrypt("x")
+    )
+    page = browser(staff()).get("/setup/").content.decode()
+    assert "GitHub App" in page
+    assert "javascript:" not in page
+
+
+# -- what is kept where ------------------------------------------------------------------------------
+
+
+@pytest.mark.spec("R19.2", "R19.4")
+@pytest.mark.parametrize(
+    "address", ["/api/v1/installations/", "/api/v1/sync-health/summary/", "/nothing/", "/admin/x/"]
+)
+def test_what_is_somebodys_is_kept_in_no_cache(address: str) -> None:
+    assert "no-store" in browser(staff()).get(address)["Cache-Control"]
+
+
+@pytest.mark.spec("R19.2", "R19.4")
+def test_tokens_are_kept_in_no_cache_and_styles_may_be() -> None:
+    UserFactory.create(username="mia")
+    given = {"username": "mia", "password": PASSWORD}
+    answer = Client().post("/api/v1/auth/token/", given, content_type="application/json")
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    styles = Client().get("/static/syncsvc/mirror.css")
+    styles.close()
+    assert "no-store" not in styles["Cache-Control"]
