@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from alerts import fleet_past, fleet_present
-from alerts.fleet_past import Past
+from alerts.fleet_past import Detail, Past
 from alerts.fleet_rows import ordered, row_of
 from alerts.fleet_values import (
     ACTIVE,
@@ -48,13 +48,14 @@ def read(
     page = matching[offset : None if limit is None else offset + limit]
     # All there are need not be named one by one.
     scope = None if len(matching) == len(rows) and _is_everybody(filters) else _pks(matching)
+    whole, trend = fleet_past.together(scope, filters.window, now, known)
     return Fleet(
         as_of=now,
         filters=filters,
         rows=tuple(_in_detail(page, filters, now, known, series=series)),
         matching=len(matching),
-        totals=_totals(matching, scope, filters, now, known),
-        trend=fleet_past.trend(scope, filters.window, now, known),
+        totals=_totals(matching, scope, filters, now, known, whole=whole),
+        trend=trend,
         incidents=fleet_present.incidents(scope),
     )
 
@@ -111,9 +112,10 @@ def _totals(
     filters: FleetFilters,
     now: datetime,
     known: Rolled,
+    *,
+    whole: Detail,
 ) -> FleetTotals:
     figures = fleet_past.figures(scope, now, known)
-    whole = fleet_past.whole(scope, filters.window, now, known)
     worst = [row.worst_severity for row in rows if row.worst_severity]
     synced = [row.last_synced_at for row in rows if row.last_synced_at]
     planned = [row.next_scheduled_at for row in rows if row.next_scheduled_at]

@@ -4,7 +4,7 @@ A window is what ended, was found or was opened after its start and not after it
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
@@ -39,7 +39,9 @@ TICK: Final = timedelta(microseconds=1)
 _SECONDS: Final = (
     "CASE WHEN {0} > {1} THEN ceil(date_part('epoch', {0} - {1})) WHEN {0} <= {1} THEN 0 END"
 )
-_POINT: Final = (*RUNS, *TIMES, *COUNTED, "found", "gaps", *CLASSES)
+_WHOLE: Final = (*TIMES, *CLASSES, *BY_TYPE, *AUDIT)
+#: The places of these are known to `_detail` and `_sums`.
+_EVERY: Final = (*_WHOLE, *RUNS, *COUNTED, "found", "gaps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,34 +127,48 @@ def figures(scope: Scope, now: datetime, known: Rolled) -> list[Figure]:
     return found
 
 
-def whole(scope: Scope, window: Window, now: datetime, known: Rolled) -> Detail:
-    """Of all together."""
-    edges = (now - window.length + TICK, now + TICK)
-    rows = rolled.ask(Question((*TIMES, *CLASSES, *BY_TYPE, *AUDIT), (), edges, scope), known)
-    return _detail(rows[0]) if rows else Detail()
+def together(
+    scope: Scope, window: Window, now: datetime, known: Rolled
+) -> tuple[Detail, tuple[Point, ...]]:
+    """Of all together, and a point for each step of the window (P22); where nothing happened, nothing is
+    known."""
+    hours = window.step // HOUR
+    question = Question(_EVERY, (rolled.step(hours),), _edges(window, now), scope, hours)
+    return _detailed({at: sums for at, *sums in rolled.ask(question, known)}, window, now)
 
 
 def details(
     scope: Scope, window: Window, now: datetime, known: Rolled, *, series: bool
 ) -> dict[int, Detail]:
     """Of each account, by our id; those of which nothing happened are missing."""
-    hours = window.step // HOUR
-    edges = (now - window.length + TICK, now + TICK)
-    names = (*TIMES, *CLASSES, *BY_TYPE, *AUDIT)
+    edges = _edges(window, now)
     if not series:
-        rows = rolled.ask(Question(names, (ACCOUNT,), edges, scope), known)
+        rows = rolled.ask(Question(_WHOLE, (ACCOUNT,), edges, scope), known)
         return {account: _detail(sums) for account, *sums in rows}
-    every = (*names, *RUNS, *COUNTED, "found", "gaps")
-    keys = (ACCOUNT, rolled.step(hours))
+    hours = window.step // HOUR
+    question = Question(_EVERY, (ACCOUNT, rolled.step(hours)), edges, scope, hours)
     found: dict[int, dict[datetime, Sequence[Any]]] = {}
-    for account, at, *sums in rolled.ask(Question(every, keys, edges, scope, hours), known):
+    for account, at, *sums in rolled.ask(question, known):
         found.setdefault(account, {})[at] = sums
     details = {}
     for account, steps in found.items():
-        added = [sum(column) for column in zip(*steps.values(), strict=True)]
-        points = {at: _sums(dict(zip(every, sums, strict=True))) for at, sums in steps.items()}
-        details[account] = _detail(added[: len(names)], _points(points, window, now))
+        detail, points = _detailed(steps, window, now)
+        details[account] = replace(detail, series=points)
     return details
+
+
+def _edges(window: Window, now: datetime) -> tuple[datetime, datetime]:
+    return now - window.length + TICK, now + TICK
+
+
+def _detailed(
+    steps: Mapping[datetime, Sequence[Any]], window: Window, now: datetime
+) -> tuple[Detail, tuple[Point, ...]]:
+    """What the steps come to, and each of them."""
+    if not steps:
+        return Detail(), _points({}, window, now)
+    added = [sum(column) for column in zip(*steps.values(), strict=True)]
+    return _detail(added), _points({at: _sums(sums) for at, sums in steps.items()}, window, now)
 
 
 def nothing(window: Window, now: datetime, *, series: bool) -> Detail:
@@ -200,16 +216,6 @@ def _spread(counted: dict[int | None, int]) -> Spread:
     return Spread(p50=found[0], p95=found[1], p99=found[2], count=known, unknown=unknown)
 
 
-def trend(scope: Scope, window: Window, now: datetime, known: Rolled) -> tuple[Point, ...]:
-    """A point for each step of the window (P22); where nothing happened, nothing is known."""
-    hours = window.step // HOUR
-    edges = (now - window.length + TICK, now + TICK)
-    rows = rolled.ask(Question(_POINT, (rolled.step(hours),), edges, scope, hours), known)
-    return _points(
-        {at: _sums(dict(zip(_POINT, sums, strict=True))) for at, *sums in rows}, window, now
-    )
-
-
 def _points(found: Mapping[datetime, Sums], window: Window, now: datetime) -> tuple[Point, ...]:
     since, until = now - window.length + TICK, now + TICK
     at, points = floor(since, window.step // HOUR), []
@@ -222,21 +228,26 @@ def _points(found: Mapping[datetime, Sums], window: Window, now: datetime) -> tu
     return tuple(points)
 
 
-def _sums(named: Mapping[str, int]) -> Sums:
+def _sums(sums: Sequence[int]) -> Sums:
+    """Of the sums in the order of `_EVERY`."""
+    runs = len(_WHOLE)
+    counted = runs + len(RUNS)
+    found, gaps = sums[-2:]
     return Sums(
-        runs=_runs([named[name] for name in RUNS]),
+        runs=_runs(sums[runs:counted]),
         durations=Durations(
-            number=named["timed"],
-            milliseconds=named["milliseconds"],
-            classes=tuple(named[name] for name in CLASSES) if named["timed"] else (),
+            number=sums[0],
+            milliseconds=sums[1],
+            classes=tuple(sums[2 : 2 + len(CLASSES)]) if sums[0] else (),
         ),
-        tally=_tally([named[name] for name in COUNTED]),
-        found=named["found"],
-        gaps=named["gaps"],
+        tally=_tally(sums[counted : counted + len(COUNTED)]),
+        found=found,
+        gaps=gaps,
     )
 
 
-def _detail(sums: Sequence[Any], series: tuple[Point, ...] = ()) -> Detail:
+def _detail(sums: Sequence[Any]) -> Detail:
+    """Of the sums in the order of `_WHOLE`, whatever follows them."""
     classes, types = len(TIMES), len(TIMES) + len(CLASSES)
     audit = types + len(BY_TYPE)
     counts = [int(each) for each in sums[audit : audit + 6]]
@@ -263,7 +274,6 @@ def _detail(sums: Sequence[Any], series: tuple[Point, ...] = ()) -> Detail:
             milliseconds=sums[1],
             classes=tuple(sums[classes:types]) if sums[0] else (),
         ),
-        series=series,
     )
 
 

@@ -92,6 +92,7 @@ UNFOLD: Final[dict[str, Any]] = {
                     _entry("Items of audits", "checklist", "reconciliation.sampleditem"),
                     _entry("Integrity problems", "rule", "reconciliation.integrityissue"),
                     _entry("Summed hours", "functions", "reconciliation.rolledhours"),
+                    _entry("Summed hours of all", "functions", "reconciliation.rolledfleet"),
                     _entry("Days to sum again", "event_busy", "reconciliation.staleday"),
                     _entry("Summed until", "event_available", "reconciliation.rolleduntil"),
                 ],

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.contrib import admin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
-from reconciliation.models.rollup import RolledHours, RolledUntil, StaleDay
+from reconciliation.models.rollup import RolledFleet, RolledHours, RolledUntil, StaleDay
 from syncsvc.admin_base import HistoryAdmin
 from syncsvc.admin_lists import WordFilter
 from syncsvc.admin_webhooks import ACCOUNT
@@ -41,6 +41,15 @@ class RolledHoursAdmin(HistoryAdmin):
     ordering = ("-id",)
 
 
+class RolledFleetAdmin(HistoryAdmin):
+    """What all accounts together add up to."""
+
+    list_display = ("at", "hours", "succeeded", "failed", "compared", "matched", "found", "gaps")
+    list_filter = (HoursFilter, ("at", RangeDateTimeFilter))
+    search_fields = ("=id",)
+    ordering = ("-id",)
+
+
 class StaleDayAdmin(HistoryAdmin):
     """Days that are to be summed again."""
 
@@ -60,5 +69,6 @@ class RolledUntilAdmin(HistoryAdmin):
 def register() -> None:
     """Puts them into the admin."""
     admin.site.register(RolledHours, RolledHoursAdmin)
+    admin.site.register(RolledFleet, RolledFleetAdmin)
     admin.site.register(StaleDay, StaleDayAdmin)
     admin.site.register(RolledUntil, RolledUntilAdmin)

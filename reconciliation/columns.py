@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciliation.models import Discrepancy, Entity, RolledHours, RunFigure, SampleAudit
+from reconciliation.models import (
+    Discrepancy,
+    Entity,
+    RolledFleet,
+    RolledHours,
+    RunFigure,
+    SampleAudit,
+)
 from reconciliation.sums import BOUNDS
 from syncsvc.models import Gap, SyncJob
 
@@ -46,12 +53,14 @@ ARRAYS: Final[Mapping[str, Sequence[str]]] = {
 EVERYTHING: Final = (*SCALARS, *(name for names in ARRAYS.values() for name in names))
 
 TABLE: Final = RolledHours._meta.db_table
+FLEET: Final = RolledFleet._meta.db_table
+"""The same of all accounts together."""
 ROLLED: Final[Mapping[str, str]] = {name: f"sum(t.{name})" for name in SCALARS} | {
     name: f"sum(t.{array}[{place}])"
     for array, names in ARRAYS.items()
     for place, name in enumerate(names, start=1)
 }
-"""Name -> its aggregate over rows `t` of what is rolled."""
+"""Name -> its aggregate over rows `t` of what is rolled, of each account or of all together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,8 @@
 What is read: the rolled hours up to where rolling came, and the rows themselves of everything else: of the
 broken hours at the edges of the windows, of what came after, and of days of which something came late.
 So it does not matter when the rolling last happened, or whether it ever did, but for the time it takes.
+Where all accounts are added up, the sums of all together are read, which the database keeps; but of a day
+of which something of any account came late, each account's.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -110,8 +112,12 @@ def sql_of(question: Question, rolled: Rolled) -> str | None:
 def _parts(question: Question, stretches: Sequence[Stretch], *, stale: bool) -> Iterator[str]:
     rows = [each for each in stretches if each.hours]
     raw = [each for each in stretches if not each.hours]
-    if rows:
-        yield _of_rolled(question, rows, stale=stale)
+    if rows and question.scope is None and ACCOUNT not in question.keys:
+        yield _of_fleet(question, rows, stale=stale)
+        if stale:
+            yield _of_rolled(question, f"{_STALE_DAYS} JOIN {columns.TABLE} AS t {_ON_DAY}", rows)
+    elif rows:
+        yield _of_rolled(question, columns.TABLE, rows, stale=stale)
     for source in SOURCES:
         if not any(name in source.sums for name in question.names):
             continue
@@ -121,24 +127,47 @@ def _parts(question: Question, stretches: Sequence[Stretch], *, stale: bool) -> 
             yield _of_stale_days(question, source, rows)
 
 
-def _of_rolled(question: Question, rows: Sequence[Stretch], *, stale: bool) -> str:
-    spans = {each.hours for each in rows}
-    within = " OR ".join(
-        f"(t.hours = {hours} AND ({_during('t.at', [s for s in rows if s.hours == hours])}))"
-        for hours in sorted(spans)
-    )
+#: Days of which something came late, whoever's.
+_STALE_DAYS: Final = f"(SELECT DISTINCT day FROM {_STALE}) AS m"  # noqa: S608
+_ON_DAY: Final = "ON t.at >= m.day AND t.at < m.day + interval '24 hours'"
+
+
+def _of_fleet(question: Question, rows: Sequence[Stretch], *, stale: bool) -> str:
     believed = (
-        f"""AND NOT EXISTS (SELECT 1 FROM {_STALE} AS m WHERE m.installation_id = t.installation_id
-            AND m.day = date_trunc('day', t.at, 'UTC'))"""  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM {_STALE} AS m WHERE m.day = date_trunc('day', t.at, 'UTC'))"  # noqa: S608
+    )
+    return _select(
+        question,
+        {name: columns.ROLLED[name] for name in question.names},
+        columns.FLEET,
+        "t.at",
+        f"({_spanning(rows)}) {believed if stale else ''}",
+    )
+
+
+def _of_rolled(
+    question: Question, source: str, rows: Sequence[Stretch], *, stale: bool = True
+) -> str:
+    believed = (
+        f"""AND NOT EXISTS (SELECT 1 FROM {_STALE} AS n WHERE n.installation_id = t.installation_id
+            AND n.day = date_trunc('day', t.at, 'UTC'))"""  # noqa: S608
         if stale
         else ""
     )
     return _select(
         question,
         {name: columns.ROLLED[name] for name in question.names},
-        columns.TABLE,
+        source,
         "t.at",
-        f"({within}) {believed}",
+        f"({_spanning(rows)}) {believed}",
+    )
+
+
+def _spanning(rows: Sequence[Stretch]) -> str:
+    spans = sorted({each.hours for each in rows})
+    return " OR ".join(
+        f"(t.hours = {hours} AND ({_during('t.at', [s for s in rows if s.hours == hours])}))"
+        for hours in spans
     )
 
 

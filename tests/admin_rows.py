@@ -14,7 +14,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from alerts.models import Incident
 from reconciliation.models import AuditEntry, AuditError, AuditRecord, SampledItem
-from reconciliation.models.rollup import RolledHours, RolledUntil, StaleDay
+from reconciliation.models.rollup import RolledFleet, RolledHours, RolledUntil, StaleDay
 from syncsvc import clock
 from syncsvc.models import (
     Credential,
@@ -156,6 +156,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "reconciliation.discrepancy": judge_factories.DiscrepancyFactory.create,
     "reconciliation.integrityissue": judge_factories.IntegrityIssueFactory.create,
     "reconciliation.review": judge_factories.ReviewFactory.create,
+    "reconciliation.rolledfleet": lambda: RolledFleet.objects.create(hours=1, at=clock.now()),
     "reconciliation.rolledhours": lambda: RolledHours.objects.create(
         installation=InstallationFactory.create(), hours=1, at=clock.now()
     ),

@@ -2,7 +2,7 @@
 
 from reconciliation.models.discrepancy import Discrepancy, Entity, IntegrityIssue, Review
 from reconciliation.models.figures import RunFigure, SampleAudit, SampledItem
-from reconciliation.models.rollup import RolledHours, RolledUntil, StaleDay
+from reconciliation.models.rollup import RolledFleet, RolledHours, RolledUntil, StaleDay
 from reconciliation.models.trail import AuditEntry, AuditError, AuditRecord
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Entity",
     "IntegrityIssue",
     "Review",
+    "RolledFleet",
     "RolledHours",
     "RolledUntil",
     "RunFigure",

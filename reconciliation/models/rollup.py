@@ -49,6 +49,40 @@ class RolledHours(models.Model):
         return f"{self.hours} h of {self.installation_id} from {self.at:%Y-%m-%d %H:%M}"
 
 
+class RolledFleet(models.Model):
+    """What all accounts together add up to over the same stretches: sums of the rows of `RolledHours`.
+
+    Triggers of the database write it in the transaction of those rows; nothing else does.
+    """
+
+    hours = models.PositiveSmallIntegerField(help_text="How long the stretch is: 1, 6 or 24.")
+    at = models.DateTimeField(help_text="Its beginning.")
+    succeeded = models.BigIntegerField(default=0)
+    partial = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    cancelled = models.BigIntegerField(default=0)
+    timed = models.BigIntegerField(default=0)
+    milliseconds = models.BigIntegerField(default=0)
+    compared = models.BigIntegerField(default=0)
+    matched = models.BigIntegerField(default=0)
+    vouched = models.BigIntegerField(default=0)
+    unknown = models.BigIntegerField(default=0)
+    found = models.BigIntegerField(default=0)
+    gaps = models.BigIntegerField(default=0)
+    classes = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    by_entity = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    by_type = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    audited = ArrayField(models.FloatField(), default=list, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["hours", "at"], name="rolled_fleet_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hours} h of all from {self.at:%Y-%m-%d %H:%M}"
+
+
 class StaleDay(models.Model):
     """A day of an account of which something was written after its hour was over: what is rolled of it
     is not to be believed until it is rolled again.
