@@ -11,7 +11,9 @@ from syncsvc.setup import manifest
 
 LARGEST_KEY: Final = 20_000
 LONGEST_SECRET: Final = 500
-MISPLACED: Final = "This looks like a key or a token, so it was forgotten: paste it into the field that is meant for it."
+MISPLACED: Final = (
+    "This looks like a key or a token, so it was forgotten: paste it into the field that is for it."
+)
 
 
 class Discreet(forms.Form):
