@@ -55,7 +55,7 @@ def _waiting(request: HttpRequest) -> list[Waiting]:
             "status__exact=open",
         ),
         (
-            "Accounts with an open breaker",
+            "Accounts paused after failures",
             Installation.objects.exclude(breaker_state=Installation.Breaker.CLOSED),
             "breaker_state__exact=open",
         ),

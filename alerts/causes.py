@@ -98,7 +98,7 @@ def _repair_failed(facts: Facts, _: Thresholds) -> Cause | None:
         facts,
         Kind.REPAIR_FAILED,
         Severity.WARNING,
-        f"{_many(rows.number, 'difference')} of {facts.login} could not be repaired",
+        f"{_many(rows.number, 'discrepancy')} of {facts.login} could not be repaired",
         f"The mirror still differs from GitHub in {rows.named}. Each discrepancy says why its repair "
         "failed. Next: repair them again from the list of discrepancies, or dismiss those that are right "
         "as they are.",

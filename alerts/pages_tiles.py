@@ -79,7 +79,7 @@ def is_done(totals: FleetTotals) -> list[Tile]:
         Tile(label="Next sync", at=totals.next_scheduled_at, value="not planned"),
         _count("Syncs running", totals.running),
         _count("Waiting", backlog.total, about=", ".join(filter(None, waits)), link="deliveries_waiting"),
-        _count("Differences open", totals.open.discrepancies, "warn", link="open"),
+        _count("Discrepancies open", totals.open.discrepancies, "warn", link="open"),
         _count("Gaps open", totals.open.gaps, "warn", link="gaps"),
         _count("Reviews to decide", totals.open.reviews, "bad", link="reviews"),
         _count("Dead letters to decide", totals.open.dead_letters, "bad", link="dead_letters"),

@@ -260,7 +260,7 @@ def _last_run(job: SyncJob | None) -> LastRun | None:
         dry_run=job.dry_run,
         counts=totals(job.counts.values()),
         asked_by=job.requested_by.get_username() if job.requested_by else "",
-        summary=run_story.summary(job.counts.values(), dry_run=job.dry_run),
+        summary=run_story.summary(job.counts.values(), dry_run=job.dry_run, status=job.status),
     )
 
 

@@ -60,7 +60,7 @@ def _told(request: HttpRequest, row: SyncJob) -> dict[str, Any]:
         "totals": cards.totals(row.counts.values()),
         "summary": ""
         if row.is_active
-        else run_story.summary(row.counts.values(), dry_run=row.dry_run),
+        else run_story.summary(row.counts.values(), dry_run=row.dry_run, status=row.status),
         "nothing_read": "" if row.counts else NOTHING_READ.get(SyncJob.Status(row.status), ""),
         "failures": run_story.failures(row, now),
         "untold": max(0, cards.errors(row.counts) - len(row.failures)),

@@ -24,6 +24,12 @@ WAITS: Final = {
     SyncJob.Status.QUEUED: "Waiting for a worker",
     SyncJob.Status.BLOCKED: "Waiting: GitHub asked for it",
 }
+#: What ended a run early, behind what it came to.
+BEFORE_IT: Final[Mapping[str, str]] = {
+    SyncJob.Status.FAILED: " before it failed",
+    SyncJob.Status.DEAD: " before it was given up",
+    SyncJob.Status.CANCELLED: " before it was cancelled",
+}
 _LISTS: Final = {f"read {entity.label.lower()}": entity for entity in ContentList.Entity}
 
 
@@ -314,8 +320,11 @@ def neighbours(job: SyncJob, user: Viewer) -> dict[str, SyncJob | None]:
     }
 
 
-def summary(counts: Iterable[Mapping[str, int]], *, dry_run: bool = False) -> str:
-    """What a run came to, in a sentence (P16): new, updated, gone, errors."""
+def summary(counts: Iterable[Mapping[str, int]], *, dry_run: bool = False, status: str = "") -> str:
+    """What a run came to, in a sentence (P16): new, updated, gone, errors.
+
+    One that failed may have had no error in what it read: that alone would read as good news.
+    """
     known = list(counts)
     if not known:
         return ""
@@ -328,4 +337,4 @@ def summary(counts: Iterable[Mapping[str, int]], *, dry_run: bool = False) -> st
         told.append(f"{gone:,} gone")
     wrong = "no errors" if not errors else f"{errors:,} error{'' if errors == 1 else 's'}"
     would = "It would be " if dry_run else ""
-    return f"{would}{', '.join(told)}, {wrong}."
+    return f"{would}{', '.join(told)}, {wrong}{BEFORE_IT.get(status, '')}."

@@ -22,6 +22,8 @@ from syncsvc.templatetags.mirror import percent
 register = template.Library()
 
 TYPES_SHOWN: Final = 3
+#: GitHub's names of its budgets, as the page calls them elsewhere.
+BUDGETS: Final = {"core": "requests", "graphql": "GraphQL"}
 SEVERITY_TONES: Final = {"critical": "bad", "high": "warn", "warning": "info"}
 NOT_KNOWN: Final = format_html('<span class="quiet">{}</span>', "not known")
 
@@ -93,7 +95,10 @@ def budget_of(row: FleetRow) -> SafeString:
     each = format_html_join(
         "",
         '<span class="quiet small about whole">{} {}</span>',
-        ((name, f"{left.remaining:,}") for name, left in sorted(row.budgets.items())),
+        (
+            (BUDGETS.get(name, name), f"{left.remaining:,}")
+            for name, left in sorted(row.budgets.items())
+        ),
     )
     tone = "" if row.budget_share >= LITTLE_LEFT else "warn"
     share = words.share(row.budget_share)

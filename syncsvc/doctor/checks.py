@@ -255,9 +255,10 @@ def _but(found: Finding, state: str, says: str, fix: str = "") -> Finding:
 
 
 def _ago(hours: float) -> str:
+    """As the moments of the pages are written: 3 min, 5 h, 12 days."""
     if hours < 1:
-        return f"{max(0, round(hours * 60))} minutes"
-    return f"{round(hours)} hours" if hours < 48 else f"{round(hours / 24)} days"
+        return f"{round(hours * 60)} min" if hours * 60 >= 1 else "less than a minute"
+    return f"{round(hours)} h" if hours < 48 else f"{round(hours / 24)} days"
 
 
 def _size(number: int) -> str:

@@ -82,7 +82,8 @@ def test_a_held_run_is_approved(served: Product, visit: Callable[..., Page]) -> 
     served.world.on_event = heard
     page = visit(served.admin, "/")
     page.get_by_role("button", name=re.compile(f"Sync now ?: {QUIET}")).click()
-    until(lambda: Review.objects.filter(status="open").exists(), 40, lambda: "no review was opened")
+    held = Review.objects.filter(status="open", installation=served.installation(QUIET))
+    until(held.exists, 40, lambda: "no review was opened")
     served.settled(QUIET)
     page.goto(f"/installations/{served.installation(QUIET).pk}/")
     page.get_by_role("link", name=re.compile("decide|look|review|vanish", re.I)).first.click()

@@ -43,7 +43,7 @@ PROBLEMS: list[Any] = [
      ["2 items of acme", "acme/a#1, acme/a#2.", "tried again"]),
     ({"not_resynced": rows(1)}, "resync_failed", "high", ["1 item of acme"]),
     ({"not_repaired": rows(1, "acme/a")}, "repair_failed", "warning",
-     ["1 difference of acme", "in acme/a."]),
+     ["1 discrepancy of acme", "in acme/a."]),
     ({"broken": rows(1200, "issue 5 of acme/a (no title)")}, "integrity", "high",
      ["1,200 rows of acme", "issue 5 of acme/a (no title) and 1,199 more"]),
     ({"accuracy": Share(good=1000, total=1000), "audit": audited(180, 200)},

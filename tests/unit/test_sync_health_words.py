@@ -87,7 +87,7 @@ def test_right_does_not_hide_what_is_open_and_who_needs_somebody() -> None:
     badge, said = sentence(open=Open(discrepancies=2), attention=1)
 
     assert badge == "Right"
-    assert said.endswith("; 2 differences still open. 1 of 3 accounts needs somebody.")
+    assert said.endswith("; 2 discrepancies still open. 1 of 3 accounts needs somebody.")
 
 
 def test_right_does_not_hide_a_critical_incident() -> None:
@@ -113,7 +113,7 @@ def test_a_figure_that_misses_the_goal_by_an_item_is_not_rounded_to_it() -> None
 
     assert badge == "Not right"
     assert "99.49 % over 24 h, goal 99.5 %; 501 items were wrong when looked at" in said
-    assert said.endswith("4 differences are still open.")
+    assert said.endswith("4 discrepancies are still open.")
 
 
 def test_nothing_compared_is_not_known() -> None:
