@@ -32,6 +32,11 @@ hypothesis_settings.register_profile("default", max_examples=100, deadline=None)
 hypothesis_settings.load_profile("default")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: tests of real processes wait most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """What is there now stays to the end: looking for garbage in it, every 700 objects, took a tenth of
     the whole time."""

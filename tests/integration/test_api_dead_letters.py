@@ -90,7 +90,7 @@ def test_a_letter_says_what_its_row_says_and_what_the_schema_describes() -> None
         described = schema["components"]["schemas"][name] | {"components": schema["components"]}
         assert [error.message for error in Draft202012Validator(described).iter_errors(shown)] == []
     answers = schema["paths"]["/api/v1/dead-letters/{id}/requeue/"]["post"]["responses"]
-    assert {"200", "423", "429", "default"} <= set(answers)
+    assert {"200", "403", "404", "409", "423", "429"} <= set(answers)
 
 
 def test_the_list_is_narrowed_and_ordered() -> None:

@@ -185,7 +185,12 @@ def test_the_admin_shows_nothing_to_anybody_but_staff(
     role: str, mine: Installation, other: Installation
 ) -> None:
     client = client_of(person(role, mine, other))
+    # Django's admin knows staff and others: who may least and most of these tries every address.
+    thorough = role in {ROLES[0], "admin"}
     for pattern in of_admin():
+        model = model_of(pattern)
+        if model and not thorough and pattern != f"admin/{model}/":
+            continue
         with read_only():
             assert visit(client, "get", in_admin(pattern)) == 302, pattern
         if role == "admin":
