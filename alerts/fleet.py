@@ -25,7 +25,7 @@ from alerts.values import Severity
 from reconciliation import rolled
 from reconciliation.accuracy import DAY, WEEK, measure
 from reconciliation.rolled import Rolled
-from reconciliation.sums import Runs
+from reconciliation.sums import Audits, Runs
 from syncsvc.breaker import State as Breaker
 
 
@@ -43,18 +43,26 @@ def read(
     every = list(fleet_present.installations(filters))
     present = fleet_present.read(every, now)
     past = fleet_past.of_accounts(_scope(filters, [row.pk for row in every]), filters, now, known)
-    rows = [row_of(row, present[row.pk], past.get(row.pk, Past()), now) for row in every]
+    audited = fleet_past.audited(_scope(filters, [row.pk for row in every]), now, known)
+    rows = [
+        replace(
+            row_of(row, present[row.pk], past.get(row.pk, Past()), now),
+            audit_week=audited.get(row.pk, Audits()).standing,
+        )
+        for row in every
+    ]
     matching = ordered([row for row in rows if _matches(row, past.get(row.pk), filters)], filters)
     page = matching[offset : None if limit is None else offset + limit]
     # All there are need not be named one by one.
     scope = None if len(matching) == len(rows) and _is_everybody(filters) else _pks(matching)
     whole, trend = fleet_past.together(scope, filters.window, now, known)
+    week = sum((audited.get(row.pk, Audits()) for row in matching), Audits()).standing
     return Fleet(
         as_of=now,
         filters=filters,
         rows=tuple(_in_detail(page, filters, now, known, series=series)),
         matching=len(matching),
-        totals=_totals(matching, scope, filters, now, known, whole=whole),
+        totals=replace(_totals(matching, scope, filters, now, known, whole=whole), audit_week=week),
         trend=trend,
         incidents=fleet_present.incidents(scope),
     )

@@ -171,6 +171,26 @@ def _detailed(
     return _detail(added), _points({at: _sums(sums) for at, sums in steps.items()}, window, now)
 
 
+def audited(scope: Scope, now: datetime, known: Rolled) -> dict[int, Audits]:
+    """What independent audits of the last 7 days found of each account, by our id."""
+    edges = (now - WEEK + TICK, now + TICK)
+    rows = rolled.ask(Question(AUDIT, (ACCOUNT,), edges, scope), known)
+    return {account: _audits(sums) for account, *sums in rows}
+
+
+def _audits(sums: Sequence[Any]) -> Audits:
+    counts = [int(each) for each in sums[:6]]
+    return Audits(
+        audits=counts[0],
+        sampled=counts[1],
+        matched=counts[2],
+        wrong=counts[3],
+        in_flight=counts[4],
+        unknown=counts[5],
+        weights=Weights(total=sums[6], matched=sums[7], squares=sums[8], squares_wrong=sums[9]),
+    )
+
+
 def nothing(window: Window, now: datetime, *, series: bool) -> Detail:
     """Of an account of which nothing happened."""
     return Detail(series=_points({}, window, now) if series else ())
@@ -250,24 +270,10 @@ def _detail(sums: Sequence[Any]) -> Detail:
     """Of the sums in the order of `_WHOLE`, whatever follows them."""
     classes, types = len(TIMES), len(TIMES) + len(CLASSES)
     audit = types + len(BY_TYPE)
-    counts = [int(each) for each in sums[audit : audit + 6]]
     numbers = zip(TYPES, sums[types:audit], strict=True)
     by_type = {str(kind): number for kind, number in numbers if number}
     return Detail(
-        audits=Audits(
-            audits=counts[0],
-            sampled=counts[1],
-            matched=counts[2],
-            wrong=counts[3],
-            in_flight=counts[4],
-            unknown=counts[5],
-            weights=Weights(
-                total=sums[audit + 6],
-                matched=sums[audit + 7],
-                squares=sums[audit + 8],
-                squares_wrong=sums[audit + 9],
-            ),
-        ),
+        audits=_audits(sums[audit : audit + len(AUDIT)]),
         by_type=dict(sorted(by_type.items(), key=lambda each: (-each[1], each[0]))),
         durations=Durations(
             number=sums[0],

@@ -213,13 +213,15 @@ class FleetRow:
     next_scheduled_at: datetime | None
     action_needed: str
     last_error: str
+    audit_week: Standing | None = None
+    """Independent audits over 7 days, whatever the window; None where it is the same as `audit`."""
     series: tuple[Point, ...] = ()
     """A point for each step of the window, only in rows of the page that was asked for."""
 
     @property
     def disagrees(self) -> bool:
         """Whether the audits contradict what the runs of the week measured."""
-        return disagrees(self.week.accuracy, self.audit)
+        return disagrees(self.week.accuracy, self.audit_week or self.audit)
 
     @property
     def budget_share(self) -> float | None:
@@ -274,11 +276,13 @@ class FleetTotals:
     last_success: datetime | None
     """The newest of all accounts, and the next sync that is planned of any (P18)."""
     next_scheduled_at: datetime | None
+    audit_week: Standing | None = None
+    """Independent audits over 7 days, whatever the window: the runs of a week are held against these."""
 
     @property
     def disagrees(self) -> bool:
         """Whether the audits contradict what the runs of the week measured."""
-        return disagrees(self.week.tally.accuracy, self.audit)
+        return disagrees(self.week.tally.accuracy, self.audit_week or self.audit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -144,7 +144,7 @@ def _audit(totals: FleetTotals, window: Window) -> Tile:
         label=label,
         value=f"{percent(audit.low)} to {percent(audit.high)}",
         tone="bad" if totals.disagrees else "",
-        about=f"{about}; the runs say more" if totals.disagrees else about,
+        about=f"{about}; over 7 days the runs say more" if totals.disagrees else about,
         link="audits_made",
     )
 

@@ -134,7 +134,7 @@ def _nothing_compared(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | No
 def _in_doubt(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
     if not totals.disagrees:
         return None
-    audit = totals.audit
+    audit = totals.audit_week or totals.audit
     return Verdict(
         badge="In doubt",
         tone="bad",

@@ -13,7 +13,7 @@ from alerts.pages_verdict import LONG, judge, only
 from alerts.pages_words import where_not
 from reconciliation.accuracy import WEEK
 from syncsvc import words
-from tests.unit.test_sync_health_words import NOW, accuracy, totals
+from tests.unit.test_sync_health_words import AUDITED, NO_AUDIT, NOW, accuracy, totals
 
 pytestmark = pytest.mark.spec("R18.1", "R9.2")
 
@@ -47,6 +47,15 @@ def test_what_was_right_hours_ago_is_not_right_now() -> None:
     assert "the last sync that read all of an account ended 7 h ago" in sentence
     assert "no sync has read all of an account yet" in said(last_success=None)[1]
     assert "a clock was or is wrong" in said(last_success=NOW + timedelta(hours=1))[1]
+
+
+def test_audits_of_the_week_make_it_doubtful_whatever_the_window_shows() -> None:
+    assert totals().audit.estimate is None
+    badge, sentence = said(audit_week=AUDITED)
+
+    assert badge == "In doubt"
+    assert "independent audits of 960 items find between 99.24 % and 99.94 % right" in sentence
+    assert said(audit=AUDITED, audit_week=NO_AUDIT)[0] == "Right"  # of a month, and mended since
 
 
 def test_a_part_of_the_accounts_says_nothing_of_the_others() -> None:
