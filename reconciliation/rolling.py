@@ -36,7 +36,7 @@ def roll(now: datetime, seconds: float = SECONDS) -> int:
         with transaction.atomic():
             if not _alone():
                 return done
-            step = _again() or _onwards(now)
+            step = _back() or _again() or _onwards(now)
         if not step:
             return done
         done += step
@@ -47,6 +47,28 @@ def _alone() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         return bool(cursor.fetchone()[0])
+
+
+# -- back ------------------------------------------------------------------------------------------
+
+
+def _back() -> int:
+    """Forgets hours that are still to come: the database's clock was ahead when they were summed, and
+    what is written of them now is not late, so it would mark nothing."""
+    known = RolledUntil.objects.first()
+    if known is None:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        until = max(floor(cursor.fetchone()[0]), known.since)
+        if known.until <= until:
+            return 0
+        cursor.execute(
+            f"DELETE FROM {_TABLE} WHERE at > %s AND at + hours * interval '1 hour' > %s",  # noqa: S608
+            [until - DAY, until],
+        )
+    RolledUntil.objects.filter(pk=known.pk).update(until=until)
+    return 1
 
 
 # -- onwards ---------------------------------------------------------------------------------------

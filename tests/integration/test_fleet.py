@@ -466,3 +466,26 @@ def test_times_are_those_of_the_judge_in_whole_seconds() -> None:
         )
     for filters in (FleetFilters(), FleetFilters(installation=account.pk)):
         assert fleet.read(filters, NOW).totals.times == measuring.times(None, NOW - DAY, NOW)
+
+
+@pytest.mark.spec("R9.2", "R18.5")
+def test_nothing_is_lost_where_the_clock_of_the_database_was_ahead() -> None:
+    account = InstallationFactory.create()
+    now = datetime.now(UTC)
+    RunFigureFactory.create(installation=account, at=now - timedelta(hours=30), compared=7)
+    rolling.roll(now)
+    ahead = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    RolledUntil.objects.update(until=ahead)  # by a clock that has been set right since
+    RolledHours.objects.create(
+        installation=account, hours=1, at=ahead - timedelta(hours=1), compared=999
+    )
+    RunFigureFactory.create(installation=account, at=now, compared=5)
+
+    def compared() -> int:
+        return fleet.read(FleetFilters(), now).totals.week.tally.compared
+
+    assert compared() == 12
+    assert rolling.roll(now)
+    assert not RolledHours.objects.filter(at__gte=now).exists()
+    assert RolledUntil.objects.get().until <= now
+    assert compared() == 12
