@@ -53,6 +53,7 @@ class Links:
             "deliveries_waiting": lambda: self._list("deliveries", status="received"),
             "dead_letters": lambda: self._list("dead_letters", status="open"),
             "incidents": lambda: self._list("sync_health_incidents", open="true"),
+            "first": lambda: reverse("home"),
             "system": lambda: reverse("system"),
             "reviews": lambda: self._admin("reconciliation_review", status__exact="open"),
             "figures": lambda: self._admin("reconciliation_runfigure"),

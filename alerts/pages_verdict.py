@@ -29,6 +29,7 @@ TO_DISCREPANCIES: Final = ("See what was wrong", "discrepancies")
 TO_OPEN: Final = ("See what is still wrong", "open")
 TO_AUDITS: Final = ("See what the audits found", "audits")
 TO_INCIDENTS: Final = ("See the incidents", "incidents")
+TO_FIRST: Final = ("See how to mirror one", "first")
 TO_SYSTEM: Final = ("See what is silent and what to do", "system")
 TO_RUNS: Final = ("See the runs", "runs")
 TO_FIGURES: Final = ("See the figures of each run", "figures")
@@ -81,6 +82,7 @@ def _nobody(totals: FleetTotals, _: Mapping[str, str]) -> Verdict | None:
         badge="Not known",
         tone="quiet",
         sentence="The mirror is not known to be right: there is no account to look at.",
+        links=(TO_FIRST,),
     )
 
 

@@ -124,6 +124,7 @@ def test_an_empty_mirror_is_not_known_and_says_what_next(client: Client) -> None
 
     assert "there is no account to look at" in page
     assert "Nothing is mirrored yet" in page
+    assert re.search(r'href="/">See how to mirror one</a>', page)
     assert "100" not in re.sub(r"<script.*?</script>|<svg.*?</svg>", "", page.split("<main")[1])
 
 
