@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from django.contrib.sessions.models import Session
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from tests.acceptance.served import until
 from tests.browser.product import BUSY, Product
@@ -23,8 +24,8 @@ def test_an_open_page_whose_session_ended_leads_to_the_door_and_back(
     here = page.url
     jobs = served.asked_for()
     Session.objects.all().delete()
-    # Pressed by a script: the page may find the door by itself while a pointer still aims.
-    page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}")).dispatch_event("click")
+    with suppress(Error):  # a page whose stream ended first is on its way to the door by itself
+        page.evaluate("document.querySelector('#main button[id^=sync-]').click()")
     expect(page).to_have_title("Log in · GitHub mirror", timeout=15_000)
     log_in(page)
     expect(page.get_by_role("article", name=BUSY)).to_be_visible()
