@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from syncsvc import words
 from syncsvc.doctor.checks import BAD, GITHUB, OK, UNKNOWN, WARNING, WEBHOOKS
 from syncsvc.doctor.facts import Asked, Finding, Local
 from syncsvc.setup import manifest
@@ -94,7 +95,11 @@ def _hook(local: Local, asked: Asked) -> Iterator[Finding]:
         yield Finding(**found, state=BAD, says="It has no secret, so every delivery is refused.",  # type: ignore[arg-type]
                       fix=f"{where}, set the secret that is stored here.")  # fmt: skip
     else:
-        yield Finding(**found, state=OK, says="It leads here, and has a secret.")  # type: ignore[arg-type]
+        said = (
+            "It leads here, and has a secret. Whether it is switched on, GitHub does not say: what it "
+            "sent lately shows that."
+        )
+        yield Finding(**found, state=OK, says=said)  # type: ignore[arg-type]
 
 
 def _log(asked: Asked) -> Iterator[Finding]:
@@ -114,7 +119,10 @@ def _log(asked: Asked) -> Iterator[Finding]:
     else:
         failed = [each for each in asked.log if not 200 <= each.code < 300]
         newest = asked.log[0]
-        said = f"{len(asked.log) - len(failed)} of the last {len(asked.log)} were taken."
+        said = (
+            f"{len(asked.log) - len(failed)} of the last {len(asked.log)} were taken; the newest was sent "
+            f"{words.exact(newest.at)}."
+        )
         if not failed:
             yield Finding(**found, state=OK, says=said)  # type: ignore[arg-type]
         else:

@@ -1,6 +1,6 @@
 """The page of the doctor: what this server knows is fresh, what GitHub said is kept in the session."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib import messages
@@ -16,6 +16,8 @@ from syncsvc.pages import members_only
 
 _KEY: Final = "doctor"
 AGAIN_SECONDS: Final = 10
+#: So long an answer of GitHub is shown.
+BELIEVED: Final = timedelta(hours=1)
 TONES: Final = {
     checks.OK: ("good", "In order"),
     checks.WARNING: ("warn", "Look at it"),
@@ -39,14 +41,18 @@ def doctor(request: HttpRequest) -> HttpResponse:
         return redirect("doctor")
     facts = gather.local()
     kept = [_of_json(each) for each in request.session.get(_KEY, [])]
+    if not all(timedelta(0) <= facts.now - each.at <= BELIEVED for each in kept):
+        kept = []  # what was in order then says nothing of now
     found = checks.judge(facts) + kept
     trouble = [each for each in found if each.state in (checks.BAD, checks.WARNING)]
+    is_known = bool(kept) and all(each.state != checks.UNKNOWN for each in found)
     return render(
         request,
         "syncsvc/doctor.html",
         {
             "worst": TONES[checks.worst(found)],
-            "is_well": not trouble,
+            "is_well": not trouble and is_known,
+            "is_unknown": not trouble and not is_known,
             "bad": sum(each.state == checks.BAD for each in found),
             "warnings": sum(each.state == checks.WARNING for each in found),
             "groups": [

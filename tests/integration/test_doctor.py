@@ -8,11 +8,12 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from syncsvc import credentials, discovery, heartbeats, vault
+from syncsvc import clock, credentials, discovery, heartbeats, vault
 from syncsvc.doctor import gather
 from syncsvc.models import Credential
 from syncsvc.simulator import Fault, Simulator
@@ -101,6 +102,19 @@ def test_the_page_keeps_what_github_said(well: Simulator) -> None:
     assert "GitHub takes the App" in page
     assert "GitHub was asked seconds ago" in page
     assert len(well.requests()) == asked
+
+
+def test_what_github_said_hours_ago_is_not_shown_as_if_it_were_so(well: Simulator) -> None:
+    client = browser(staff())
+    assert client.get("/doctor/").context["is_well"] is False  # nobody has asked GitHub
+    client.post("/doctor/")
+    assert "GitHub was asked" in client.get("/doctor/").content.decode()
+    for moved in (timedelta(hours=2), -timedelta(hours=2)):
+        with time_machine.travel(clock.now() + moved):
+            old = client.get("/doctor/")
+        assert "GitHub was asked" not in old.content.decode()
+        assert "GitHub takes the App" not in old.content.decode()
+        assert old.context["is_well"] is False
 
 
 def test_github_sends_a_webhook_again_at_the_press_of_a_button(well: Simulator) -> None:
