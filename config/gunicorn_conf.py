@@ -13,7 +13,7 @@ bind = (
     else f"{os.environ.get('HOST') or '127.0.0.1'}:{os.environ.get('PORT') or '8000'}"
 )
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
-worker_class = "gthread"
+worker_class = "config.gunicorn_worker.Worker"
 # Webhooks that arrive during a commit share the next one: the more wait, the less each costs.
 threads = int(os.environ.get("WEB_THREADS") or 16)
 # Live streams are out of its hands (`syncsvc.live.door`) and end by themselves when a worker stops.
