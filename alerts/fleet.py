@@ -43,26 +43,18 @@ def read(
     every = list(fleet_present.installations(filters))
     present = fleet_present.read(every, now)
     past = fleet_past.of_accounts(_scope(filters, [row.pk for row in every]), filters, now, known)
-    audited = fleet_past.audited(_scope(filters, [row.pk for row in every]), now, known)
-    rows = [
-        replace(
-            row_of(row, present[row.pk], past.get(row.pk, Past()), now),
-            audit_week=audited.get(row.pk, Audits()).standing,
-        )
-        for row in every
-    ]
+    rows = [row_of(row, present[row.pk], past.get(row.pk, Past()), now) for row in every]
     matching = ordered([row for row in rows if _matches(row, past.get(row.pk), filters)], filters)
     page = matching[offset : None if limit is None else offset + limit]
     # All there are need not be named one by one.
     scope = None if len(matching) == len(rows) and _is_everybody(filters) else _pks(matching)
     whole, trend = fleet_past.together(scope, filters.window, now, known)
-    week = sum((audited.get(row.pk, Audits()) for row in matching), Audits()).standing
     return Fleet(
         as_of=now,
         filters=filters,
         rows=tuple(_in_detail(page, filters, now, known, series=series)),
         matching=len(matching),
-        totals=replace(_totals(matching, scope, filters, now, known, whole=whole), audit_week=week),
+        totals=_totals(matching, scope, filters, now, known, whole=whole),
         trend=trend,
         incidents=fleet_present.incidents(scope),
     )
@@ -98,6 +90,7 @@ def _in_detail(
     if not page:
         return []
     details = fleet_past.details(_pks(page), filters.window, now, known, series=series)
+    audited = fleet_past.audited(_pks(page), now, known)
     nothing = fleet_past.nothing(filters.window, now, series=series)
     found = []
     for row in page:
@@ -106,6 +99,7 @@ def _in_detail(
             replace(
                 row,
                 audit=detail.audits.standing,
+                audit_week=audited.get(row.pk, Audits()).standing,
                 by_type=detail.by_type,
                 durations=detail.durations,
                 series=detail.series,
@@ -123,7 +117,7 @@ def _totals(
     *,
     whole: Detail,
 ) -> FleetTotals:
-    figures = fleet_past.figures(scope, now, known)
+    figures, audited = fleet_past.figures(scope, now, known)
     worst = [row.worst_severity for row in rows if row.worst_severity]
     synced = [row.last_synced_at for row in rows if row.last_synced_at]
     planned = [row.next_scheduled_at for row in rows if row.next_scheduled_at]
@@ -135,6 +129,7 @@ def _totals(
         day=measure(figures, now, DAY),
         week=measure(figures, now, WEEK),
         audit=whole.audits.standing,
+        audit_week=audited.standing,
         times=fleet_past.times(scope, filters.window, now),
         runs_day=sum((row.runs_day for row in rows), Runs()),
         runs_week=sum((row.runs_week for row in rows), Runs()),

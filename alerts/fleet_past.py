@@ -112,19 +112,21 @@ def _past(day: Sequence[int], week: Sequence[int], window: Sequence[int]) -> Pas
     )
 
 
-def figures(scope: Scope, now: datetime, known: Rolled) -> list[Figure]:
-    """What was measured in the last 7 days, added up as `accuracy.measure` allows it."""
+def figures(scope: Scope, now: datetime, known: Rolled) -> tuple[list[Figure], Audits]:
+    """What was measured in the last 7 days, added up as `accuracy.measure` allows it, and what independent
+    audits found in them."""
     begins = [now - length + TICK for length in (WEEK, DAY, HOUR)]
     keys = (rolled.step(24), rolled.zone(begins[1:]))
-    found = []
+    found, audits = [], Audits()
     for day, zone, *sums in rolled.ask(
-        Question(BY_ENTITY, keys, (*begins, now + TICK), scope), known
+        Question((*BY_ENTITY, *AUDIT), keys, (*begins, now + TICK), scope), known
     ):
+        audits += _audits(sums[len(BY_ENTITY) :])
         for place, entity in enumerate(ENTITIES):
             tally = _tally(sums[4 * place : 4 * place + 4])
             if tally != Tally():
                 found.append(Figure(at=max(day, begins[zone]), entity=str(entity), tally=tally))
-    return found
+    return found, audits
 
 
 def together(

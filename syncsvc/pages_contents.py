@@ -20,6 +20,8 @@ from syncsvc.pages import ROWS_PER_PAGE, Row, members_only, narrow
 
 #: More accounts than this are not offered to choose from; each one's own page leads here.
 ACCOUNTS_OFFERED: Final = 200
+#: Beyond these an account, a repository or words narrow the list: to count a million takes longer than all else.
+MOST_LISTED: Final = 10_000
 PLACE: Final = frozenset({"installation", "repository"})
 
 Choices = tuple[tuple[str, str], ...]
@@ -96,6 +98,7 @@ ISSUES: Final = Listing(
     rows=lambda user: selectors.issues(user).defer("body"),
     filters=IssueFilters,
     gone="removed",
+    most=MOST_LISTED,
     orders={
         "updated": ("Last updated", LATEST_UPDATED),
         "priority": ("Highest priority", ("-priority_score", *LATEST_UPDATED)),
@@ -123,6 +126,7 @@ PULL_REQUESTS: Final = Listing(
     rows=lambda user: selectors.pull_requests(user).defer("body"),
     filters=PullRequestFilters,
     gone="removed",
+    most=MOST_LISTED,
     orders={
         "updated": ("Last updated", LATEST_UPDATED),
         "merged": ("Last merged", (F("merged_at").desc(nulls_last=True), "-pk")),
@@ -149,6 +153,7 @@ COMMITS: Final = Listing(
     rows=selectors.commits,
     filters=CommitFilters,
     gone="dropped",
+    most=MOST_LISTED,
     orders={
         "newest": ("Newest", ("-committed_at", "-pk")),
         "oldest": ("Oldest", ("committed_at", "pk")),
