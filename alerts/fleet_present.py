@@ -23,7 +23,7 @@ INCIDENTS_SHOWN: Final = 20
 #: What no figure needs; to read a thousand times of each takes longer than to ask for them.
 _UNUSED: Final = (
     "permissions", "events", "suspended_at", "uninstalled_at", "github_created_at",
-    "github_updated_at", "created_at", "updated_at", "waiting_since", "last_error_at",
+    "github_updated_at", "created_at", "updated_at", "last_error_at",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def row_of(row: Installation, present: Present, past: Past, now: datetime) -> Fl
     """The row, without what only those of the page shown have."""
     snapshot = _snapshot(row, present)
     shown = status.of(snapshot, now)
-    badge, tone = cards.badge(row, shown, present.active_job)
+    badge, tone = cards.badge(row, shown, present.active_job, now)
     breaker = circuit.of(row)
     state = _state(row, shown, present.active_job)
     reasons = sorted(_reasons(row, present, past, state, breaker.state), reverse=True)

@@ -25,6 +25,10 @@ EMPTY: Final = "See at GitHub which repositories the App may read: it shows none
 FAILED: Final = (
     "Look at the details of the last run; what failed is tried again with the next sync."
 )
+OVERDUE: Final = (
+    "A sync was due and none came: press “Sync now”; if that waits too, have an operator see on the page "
+    "System whether scheduler and workers live."
+)
 
 _STATUSES: Final = {
     Installation.Status.SUSPENDED: UNSUSPEND,
@@ -40,6 +44,7 @@ def advice(
     last: SyncJob | None,
     *,
     may_operate: bool,
+    is_late: bool = False,
 ) -> str:
     """What to do about this account, for somebody who may or may not operate it."""
     if row.status != Installation.Status.ACTIVE:
@@ -57,4 +62,6 @@ def advice(
         return EMPTY
     if last is not None and last.status in _WRONG:
         return FAILED
+    if is_late and shown.last_synced_at:
+        return OVERDUE
     return NOTHING if shown.last_synced_at else FIRST

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -28,6 +28,8 @@ from syncsvc.status import Progress
 
 #: How often an open page asks for news, in seconds.
 POLL_ACTIVE, POLL_COOLING, POLL_IDLE = 1, 2, 15
+#: So long after its time a sync is overdue, and the mirror no longer called up to date.
+LATE: Final = timedelta(minutes=30)
 COUNTED: Final = ("created", "updated", "unchanged", "deleted", "errors")
 ENTITIES: Final = ("repositories", "issues", "pull_requests", "commits", "repository_metrics")
 
@@ -166,7 +168,7 @@ def _card(
 ) -> Card:
     row, job = snapshot.installation, snapshot.active_job
     shown = status.of(snapshot, now)
-    word, tone = badge(row, shown, job)
+    word, tone = badge(row, shown, job, now)
     cooling = shown.reason == Reason.COOLDOWN
     idle_poll = POLL_COOLING if cooling else POLL_IDLE
     return Card(
@@ -185,7 +187,9 @@ def _card(
         breaker=_breaker(row, shown, now),
         may_try=may_operate and shown.reason == Reason.BREAKER_OPEN,
         hint=hint(shown, now),
-        advice=advising.advice(row, shown, job, last, may_operate=may_operate),
+        advice=advising.advice(
+            row, shown, job, last, may_operate=may_operate, is_late=is_late(row, now)
+        ),
         can_sync=shown.can_sync_now,
         job_id=shown.active_job_id,
         job_status=job.status if job else "",
@@ -205,7 +209,15 @@ def _rhythm(row: Installation) -> str:
     return f"Synced {pacing.rhythm(row).sentence}."
 
 
-def badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> tuple[str, str]:
+def is_late(row: Installation, now: datetime) -> bool:
+    """Whether a sync was due long ago, and none came: the scheduler or the workers do not get to it."""
+    due = row.waiting_since or row.next_scheduled_at
+    return due is not None and now - due > LATE
+
+
+def badge(
+    row: Installation, shown: status.SyncStatus, job: SyncJob | None, now: datetime
+) -> tuple[str, str]:
     """The word that says how the account stands, and its tone."""
     if row.status != Installation.Status.ACTIVE:
         return row.get_status_display(), "warn"
@@ -213,6 +225,8 @@ def badge(row: Installation, shown: status.SyncStatus, job: SyncJob | None) -> t
         return "Waiting for a worker", "busy"
     if shown.state == "idle" and shown.last_synced_at is None:
         return "Not synced yet", "quiet"
+    if shown.state == "idle" and is_late(row, now):
+        return "Sync overdue", "warn"
     return {
         "syncing": ("Syncing", "busy"),
         "blocked": ("Paused", "warn"),

@@ -93,6 +93,20 @@ def test_without_membership_people_learn_whom_to_ask() -> None:
     assert "manage.py member add mia" in page
 
 
+@pytest.mark.spec("R18.3", "R3.4")
+@pytest.mark.parametrize("column", ["next_scheduled_at", "waiting_since"])
+def test_what_was_not_synced_when_due_is_not_up_to_date(mine: Installation, column: str) -> None:
+    rows = Installation.objects.filter(pk=mine.pk)
+    rows.update(**{column: clock.now() - timedelta(minutes=29)})
+    assert "Up to date" in shown(mine)
+    rows.update(**{column: clock.now() - timedelta(minutes=31)})
+    page = shown(mine)
+    assert "Up to date" not in page
+    assert "Sync overdue" in page
+    assert "A sync was due and none came" in page
+    assert "Sync overdue" in browser(staff()).get("/admin/sync-health/").content.decode()
+
+
 @pytest.mark.spec("R18.3", "P16")
 def test_an_idle_card_says_what_the_last_run_came_to(mine: Installation) -> None:
     RepositoryFactory.create_batch(2, installation=mine)
