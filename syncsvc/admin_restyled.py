@@ -25,11 +25,34 @@ from syncsvc.admin_base import ListedAdmin
 
 
 class StyledUserAdmin(UserAdmin, ListedAdmin):
-    """Users with forms that fit."""
+    """Users with forms that fit. Who may change users, but is no superuser, makes nobody more than they
+    are, and no superuser less: else the keys to GitHub would be theirs with one more click."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    powers = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What gives power is a superuser's to give."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if _is_superuser(request) else (*fields, *self.powers)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Of superusers only for superusers, their passwords included."""
+        return _is_a_match(request, obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The same."""
+        return _is_a_match(request, obj) and bool(super().has_delete_permission(request, obj))
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _is_a_match(request: HttpRequest, obj: Any) -> bool:
+    return _is_superuser(request) or not getattr(obj, "is_superuser", False)
 
 
 class StyledGroupAdmin(GroupAdmin, ListedAdmin):

@@ -2,6 +2,7 @@
 passwords, to have a secret shown."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 
 from reconciliation.models import AuditEntry, AuditRecord
@@ -177,3 +178,35 @@ def test_tokens_are_kept_in_no_cache_and_styles_may_be() -> None:
     styles = Client().get("/static/syncsvc/mirror.css")
     styles.close()
     assert "no-store" not in styles["Cache-Control"]
+
+
+# -- more power than was given -----------------------------------------------------------------------
+
+
+@pytest.mark.spec("R19.2")
+def test_who_may_change_users_makes_nobody_a_superuser_and_takes_no_superusers_place() -> None:
+    boss = staff()
+    clerk = UserFactory.create(username="clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(content_type__model="user"))
+    browsing = browser(clerk)
+    mine, theirs = (f"/admin/auth/user/{user.pk}/" for user in (clerk, boss))
+    form = {
+        "username": "clerk", "first_name": "Mia", "is_active": "on", "is_staff": "on", "is_superuser": "on",
+        "date_joined_0": "2026-01-01", "date_joined_1": "00:00", "_save": "Save",
+        "user_permissions": [each.pk for each in Permission.objects.all()[:9]],
+    }  # fmt: skip
+    assert browsing.post(f"{mine}change/", form).status_code == 302
+    clerk.refresh_from_db()
+    assert (clerk.first_name, clerk.is_superuser) == ("Mia", False)
+    assert clerk.user_permissions.count() == 4
+    new = {
+        "password1": "a long enough one",
+        "password2": "a long enough one",
+        "usable_password": "true",
+    }
+    assert browsing.post(f"{theirs}password/", new).status_code == 403
+    assert browsing.post(f"{theirs}change/", form).status_code == 403
+    assert browsing.post(f"{theirs}delete/", {"post": "yes"}).status_code == 403
+    boss.refresh_from_db()
+    assert boss.check_password(PASSWORD)
+    assert browser(boss).get(f"{mine}change/").status_code == 200
