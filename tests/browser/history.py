@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Final
 
+from alerts import incidents
 from reconciliation import rolling
 from reconciliation.models import Discrepancy, RolledHours, RolledUntil, RunFigure, StaleDay
 from syncsvc import clock
@@ -42,6 +43,7 @@ def make(product: Product) -> None:
     _trouble(accounts)
     while rolling.roll(clock.now(), seconds=30):
         pass
+    incidents.review()  # now, not when the scheduler comes round to it
 
 
 def _runs(account: Installation, random: Random) -> None:
