@@ -38,6 +38,8 @@ class RolledHours(models.Model):
     audited = ArrayField(models.FloatField(), default=list, blank=True)
 
     class Meta:
+        verbose_name = "sums of hours"
+        verbose_name_plural = "sums of hours"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["hours", "at", "installation"], name="rolled_once"),
         ]
@@ -75,6 +77,8 @@ class RolledFleet(models.Model):
     audited = ArrayField(models.FloatField(), default=list, blank=True)
 
     class Meta:
+        verbose_name = "sums of all accounts"
+        verbose_name_plural = "sums of all accounts"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["hours", "at"], name="rolled_fleet_once"),
         ]
@@ -94,6 +98,10 @@ class StaleDay(models.Model):
     installation_id = models.BigIntegerField()
     day = models.DateTimeField(help_text="Its midnight in UTC.")
 
+    class Meta:
+        verbose_name = "day to sum again"
+        verbose_name_plural = "days to sum again"
+
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} of {self.installation_id}"
 
@@ -103,6 +111,10 @@ class RolledUntil(models.Model):
 
     since = models.DateTimeField()
     until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "state of the sums"
+        verbose_name_plural = "states of the sums"
 
     def __str__(self) -> str:
         return f"{self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}"
