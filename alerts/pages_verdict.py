@@ -11,14 +11,12 @@ from typing import Final
 
 from alerts.fleet_values import FleetTotals
 from reconciliation.accuracy import Accuracy
-from reconciliation.showing import floored
+from reconciliation.showing import LONG, floored
 from syncsvc import words
 from syncsvc.templatetags.mirror import percent
 
 #: Of more of the active accounts than this share nothing may be known, or the whole is not called right.
 MOST_UNMEASURED: Final = 0.1
-#: After so long without a sync that read everything, nothing is said to be right any more.
-LONG: Final = timedelta(hours=2)
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 Link = tuple[str, str]

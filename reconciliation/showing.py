@@ -6,18 +6,20 @@ Everything decided and worded; `syncsvc.blocks` puts it there without knowing wh
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from reconciliation import auditing, measuring, sampling, selectors
 from reconciliation.accuracy import WEEK, Accuracy, Tally
 from reconciliation.models import Discrepancy, Review
-from syncsvc import blocks
+from syncsvc import blocks, words
 from syncsvc.models import Installation
 from syncsvc.selectors import Viewer
 from syncsvc.templatetags.mirror import percent
 
 NAMES_SHOWN: Final = 5
+#: After so long without a sync that read everything, nothing is said to be right any more.
+LONG: Final = timedelta(hours=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +44,7 @@ def card(installation: Installation, _user: Viewer, now: datetime) -> dict[str, 
     disagrees = sampling.disagrees(week.tally.accuracy, audit)
     rows = Discrepancy.objects.filter(installation=installation)
     return {
-        "verdict": verdict(day, week, disagrees=disagrees),
+        "verdict": _of_now(installation, verdict(day, week, disagrees=disagrees), now),
         "windows": [
             ("Last 24 hours", day, floored(day.tally)),
             ("Last 7 days", week, floored(week.tally)),
@@ -85,6 +87,23 @@ def verdict(day: Accuracy, week: Accuracy, *, disagrees: bool) -> Verdict:
     if judged.compliant:
         return Verdict(badge="Right", tone="good", sentence=f"{measured}; the goal is {goal}.")
     return Verdict(badge="Below the goal", tone="bad", sentence=f"{measured}; the goal is {goal}.")
+
+
+def _of_now(installation: Installation, measured: Verdict, now: datetime) -> Verdict:
+    """What was right when it was read is not known to be right hours later."""
+    if measured.tone != "good":
+        return measured
+    if installation.status != Installation.Status.ACTIVE:
+        why = f"the account is {installation.get_status_display().lower()}, so it is not read any more"
+    elif (last := installation.last_synced_at) is not None and now - last > LONG:
+        why = f"the last sync that read all of it ended {words.relative(last, now)}"
+    else:
+        return measured
+    return Verdict(
+        badge="Not known lately",
+        tone="warn",
+        sentence=f"{measured.sentence} But {why}: it is not known for now.",
+    )
 
 
 def floored(tally: Tally) -> str:

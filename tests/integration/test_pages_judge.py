@@ -19,7 +19,7 @@ from tests.judge_factories import (
     RunFigureFactory,
     SampleAuditFactory,
 )
-from tests.people_support import browser, member_of
+from tests.people_support import browser, member_of, staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.spec("R18.3")]
 
@@ -90,6 +90,28 @@ def test_the_badge_says_whether_the_goal_is_kept_and_can_be_believed(
     context = showing.card(mine, None, clock.now())
     assert context["verdict"].badge == badge
     assert badge in home(browser(member_of(mine)), mine)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"last_synced_at": timedelta(hours=3)}, "the last sync that read all of it ended 3 h ago"),
+        ({"status": "suspended"}, "the account is suspended, so it is not read any more"),
+    ],
+)
+def test_what_was_right_is_not_called_right_of_an_account_that_nobody_reads(
+    mine: Installation, changed: dict[str, Any], why: str
+) -> None:
+    RunFigureFactory.create(installation=mine, compared=1_000)
+    assert ">Right<" in home(browser(staff()), mine)
+    now = clock.now()
+    values = {
+        key: now - value if key == "last_synced_at" else value for key, value in changed.items()
+    }
+    Installation.objects.filter(pk=mine.pk).update(**values)
+    page = home(browser(staff()), mine)
+    assert ">Right<" not in page
+    assert why in page
 
 
 @pytest.mark.parametrize(("unknown", "badge"), [(5, "Right"), (6, "Partly known")])

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from alerts.fleet_values import FleetTotals, Open
 from alerts.pages_charts import share
-from alerts.pages_verdict import LONG, judge, only
+from alerts.pages_verdict import judge, only
 from alerts.pages_words import where_not
 from reconciliation.accuracy import WEEK
+from reconciliation.showing import LONG
 from syncsvc import words
 from tests.unit.test_sync_health_words import AUDITED, NO_AUDIT, NOW, accuracy, totals
 
