@@ -90,10 +90,11 @@ def _state(job: SyncJob | None, decision: Decision, *, failed: bool) -> str:
 
 
 def progress(job: SyncJob, now: datetime) -> Progress:
-    """How far `job` is, with the time that this stage will still need at its pace so far (R5.7)."""
+    """How far `job` is, with the time that this stage will still need at its pace so far (R5.7); while it
+    waits it has no pace."""
     eta = None
     began = job.stage_started_at or job.started_at
-    if job.total and job.current and began:
+    if job.status == SyncJob.Status.RUNNING and job.total and job.current and began:
         elapsed = (now - began).total_seconds()
         eta = max(0, round(elapsed / job.current * (job.total - job.current)))
     return Progress(

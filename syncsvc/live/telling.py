@@ -94,6 +94,7 @@ def told(row: Row) -> dict[str, Any]:
 def _job(said: dict[str, Any]) -> SyncJob:
     """The run as it was at that moment; never saved."""
     return SyncJob(
+        status=said["status"],
         stage=said["stage"],
         stage_started_at=_moment(said["stage_started_at"]),
         started_at=_moment(said["started_at"]),

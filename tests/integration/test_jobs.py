@@ -278,6 +278,10 @@ def test_progress_shows_in_the_status_with_an_estimate(clock: Any) -> None:
     assert (progress.current, progress.total, progress.percent) == (25, 100, 25)
     assert (progress.stage, progress.item) == ("reading repositories", "octo/hello")
     assert progress.eta_seconds == 30
+    job = SyncJob.objects.get(pk=lease.job.pk)
+    assert status.progress(job, clock_now()).eta_seconds == 30
+    job.status = SyncJob.Status.BLOCKED  # it waits for GitHub: nobody knows how long
+    assert status.progress(job, clock_now()).eta_seconds is None
 
 
 @pytest.mark.spec("R3.3")
