@@ -18,6 +18,7 @@ HEAD = b"POST /login/ HTTP/1.1\r\nHost: a\r\n"
         (HEAD + b"Content-Length: 5\r\n\r\n", len(HEAD) + 21 + 5),
         (HEAD + b"content-length:5\r\n\r\nabc", len(HEAD) + 20 + 5),
         (HEAD + b"Content-Length: 99999999\r\n\r\n", MOST_BODY),
+        (b"POST /webhooks/github/ HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 54),
         (HEAD + b"Content-Length: x\r\n\r\n", len(HEAD) + 21),
         (HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n", len(HEAD) + 43),
         (HEAD + b"\r\nContent-Length: 5\r\n\r\n", len(HEAD) + 2),
