@@ -12,7 +12,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Respons
 # A page that is left while it loads, or a stream that ends with its page, cancels its requests.
 _LEFT = ("net::ERR_ABORTED",)
 # So does htmx, aloud, where a newer request for the same card takes the place of an older one.
-_REPLACED = re.compile(r"^htmx:(afterRequest|sendAbort)\b")
+# And an answer for a card that another answer has replaced finds nothing near it to tell the news to.
+_REPLACED = re.compile(r"^htmx:(afterRequest\b|sendAbort\b|oobErrorNoTarget #news-)")
 
 
 class Troubles:
