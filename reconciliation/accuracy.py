@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from math import ceil
 from typing import Final, Self
 
@@ -196,6 +197,7 @@ def _by_day(
     return tuple(days)
 
 
+@cache
 def _exact(share: float) -> Fraction:
     """The share as people write it: 0.995 is 199/200, not the binary number next to it."""
     exact = Fraction(str(share))
