@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import BrowserContext, Page
 
+from syncsvc.simulator import Fault
 from tests.browser.product import FLEET, Product, product
 from tests.browser.watching import Troubles
 
@@ -119,3 +120,13 @@ def visit(
 def admin(served: Product, visit: Callable[..., Page]) -> Page:
     """A browser of somebody who runs the product."""
     return visit(served.admin, "/")
+
+
+@pytest.fixture
+def slow(served: Product) -> Iterator[None]:
+    """GitHub takes its time: a run lasts some seconds, several of the pauses after which a page asks."""
+    served.settled()
+    served.simulator.faults.add(Fault(kind="slow", seconds=1.5, times=None))
+    yield
+    served.simulator.faults.clear()
+    served.settled()

@@ -1,13 +1,12 @@
 """Sync now, and what people see until the summary (P13-P17)."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from syncsvc.models import Installation, SyncJob
-from syncsvc.simulator import Fault
 from tests.browser.product import BUSY, OTHER, Product
 
 pytestmark = pytest.mark.spec("R18.3", "R18.4")
@@ -17,16 +16,6 @@ PATIENCE = 30_000
 def sync_button(page: Page) -> Locator:
     """The busy account's; its words stand in two elements."""
     return page.get_by_role("button", name=re.compile(f"Sync now ?: {BUSY}"))
-
-
-@pytest.fixture
-def slow(served: Product) -> Iterator[None]:
-    """GitHub takes its time, so that a run can be watched."""
-    served.settled()
-    served.simulator.faults.add(Fault(kind="slow", seconds=0.4, times=None))
-    yield
-    served.simulator.faults.clear()
-    served.settled()
 
 
 @pytest.mark.spec("P13", "P15", "P16")
