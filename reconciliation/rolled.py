@@ -106,7 +106,7 @@ def sql_of(question: Question, rolled: Rolled) -> str | None:
     sums = [f"coalesce(sum({each}), 0)::{columns.kind(each)} AS {each}" for each in question.names]
     grouped = f"GROUP BY {', '.join(keys)}" if keys else ""
     return (
-        f"SELECT {', '.join([*keys, *sums])} FROM ({' UNION ALL '.join(parts)}) AS part {grouped}"  # noqa: S608
+        f"SELECT {', '.join([*keys, *sums])} FROM ({' UNION ALL '.join(parts)}) AS part {grouped}"  # noqa: S608  (all names are ours)
     )
 
 
@@ -129,13 +129,13 @@ def _parts(question: Question, stretches: Sequence[Stretch], *, stale: bool) -> 
 
 
 #: Days of which something came late, whoever's.
-_STALE_DAYS: Final = f"(SELECT DISTINCT day FROM {_STALE}) AS m"  # noqa: S608
+_STALE_DAYS: Final = f"(SELECT DISTINCT day FROM {_STALE}) AS m"  # noqa: S608  (all names are ours)
 _ON_DAY: Final = "ON t.at >= m.day AND t.at < m.day + interval '24 hours'"
 
 
 def _of_fleet(question: Question, rows: Sequence[Stretch], *, stale: bool) -> str:
     believed = (
-        f"AND NOT EXISTS (SELECT 1 FROM {_STALE} AS m WHERE m.day = date_trunc('day', t.at, 'UTC'))"  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM {_STALE} AS m WHERE m.day = date_trunc('day', t.at, 'UTC'))"  # noqa: S608  (all names are ours)
     )
     return _select(
         question,
@@ -151,7 +151,7 @@ def _of_rolled(
 ) -> str:
     believed = (
         f"""AND NOT EXISTS (SELECT 1 FROM {_STALE} AS n WHERE n.installation_id = t.installation_id
-            AND n.day = date_trunc('day', t.at, 'UTC'))"""  # noqa: S608
+            AND n.day = date_trunc('day', t.at, 'UTC'))"""  # noqa: S608  (all names are ours)
         if stale
         else ""
     )
@@ -182,7 +182,7 @@ def _of_rows(question: Question, source: Source, raw: Sequence[Stretch]) -> str:
 def _of_stale_days(question: Question, source: Source, rows: Sequence[Stretch]) -> str:
     """The rows of the days that are not to be believed, where what is rolled would have been read."""
     at = f"t.{source.at}"
-    days = f"(SELECT DISTINCT installation_id, day FROM {_STALE}) AS m"  # noqa: S608
+    days = f"(SELECT DISTINCT installation_id, day FROM {_STALE}) AS m"  # noqa: S608  (all names are ours)
     joined = f"""{days} JOIN {source.table} AS t ON t.installation_id = m.installation_id
         AND {at} >= m.day AND {at} < m.day + interval '24 hours'"""
     return _select(
@@ -203,7 +203,7 @@ def _select(
     scope = "" if question.scope is None else "AND t.installation_id = ANY(%(scope)s::bigint[])"
     grouped = f"GROUP BY {', '.join(str(n) for n in range(1, len(keys) + 1))}" if keys else ""
     return (
-        f"(SELECT {', '.join([*keys, *chosen])} FROM {source} WHERE {condition} {scope} {grouped})"  # noqa: S608
+        f"(SELECT {', '.join([*keys, *chosen])} FROM {source} WHERE {condition} {scope} {grouped})"  # noqa: S608  (all names are ours)
     )
 
 

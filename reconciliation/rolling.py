@@ -64,7 +64,7 @@ def _back() -> int:
         if known.until <= until:
             return 0
         cursor.execute(
-            f"DELETE FROM {_TABLE} WHERE at > %s AND at + hours * interval '1 hour' > %s",  # noqa: S608
+            f"DELETE FROM {_TABLE} WHERE at > %s AND at + hours * interval '1 hour' > %s",  # noqa: S608  (all names are ours)
             [until - DAY, until],
         )
     RolledUntil.objects.filter(pk=known.pk).update(until=until)
@@ -120,11 +120,11 @@ def _oldest(since: datetime | None = None) -> datetime | None:
     later = "true" if since is None else f"t.{{at}} >= '{since.isoformat()}'::timestamptz"
     oldest = " UNION ALL ".join(
         f"""SELECT min(t.{each.at}) AS at FROM {each.table} AS t
-        WHERE {each.condition} AND {later.format(at=each.at)}"""  # noqa: S608
+        WHERE {each.condition} AND {later.format(at=each.at)}"""  # noqa: S608  (all names are ours)
         for each in SOURCES
     )
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT min(at) FROM ({oldest}) AS all_of_them")  # noqa: S608
+        cursor.execute(f"SELECT min(at) FROM ({oldest}) AS all_of_them")  # noqa: S608  (all names are ours)
         at: datetime | None = cursor.fetchone()[0]
     return at
 

@@ -82,7 +82,7 @@ def _to_log_in(request: HttpRequest) -> HttpResponse:
     if not page and came_from.netloc == request.get_host():
         page = urlunsplit(("", "", came_from.path, came_from.query, ""))
     where = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page or '/'})}"
-    return HttpResponseClientRedirect(where) if request.htmx else redirect(where)  # type: ignore[attr-defined]
+    return HttpResponseClientRedirect(where) if request.htmx else redirect(where)  # type: ignore[attr-defined]  # the middleware's
 
 
 def narrow(

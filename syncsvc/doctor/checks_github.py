@@ -1,7 +1,7 @@
 """From what GitHub said to findings; pure."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from syncsvc import words
@@ -79,42 +79,47 @@ def _clock(asked: Asked) -> Iterator[Finding]:
 
 def _hook(local: Local, asked: Asked) -> Iterator[Finding]:
     ours = local.base_url + manifest.DOOR
-    found = {"key": "hook", "group": WEBHOOKS, "title": "The App's webhook", "at": asked.at}
+    found: dict[str, Any] = {
+        "key": "hook",
+        "group": WEBHOOKS,
+        "title": "The App's webhook",
+        "at": asked.at,
+    }
     where = "At GitHub, on the App's page under Webhook"
     if "hook" in asked.errors:
-        yield Finding(**found, state=UNKNOWN, says=asked.errors["hook"])  # type: ignore[arg-type]
+        yield Finding(**found, state=UNKNOWN, says=asked.errors["hook"])
     elif asked.hook_url is None:
         return
     elif not asked.hook_url:
-        yield Finding(**found, state=WARNING, says="It has none: changes are seen by the schedule only.",  # type: ignore[arg-type]
+        yield Finding(**found, state=WARNING, says="It has none: changes are seen by the schedule only.",
                       fix=f"{where}, switch it on with the URL {ours} and a secret.")  # fmt: skip
     elif not _same(asked.hook_url, ours):
-        yield Finding(**found, state=BAD, says=f"It leads to {asked.hook_url}, not to {ours}.",  # type: ignore[arg-type]
+        yield Finding(**found, state=BAD, says=f"It leads to {asked.hook_url}, not to {ours}.",
                       fix=f"{where}, set the URL to {ours}; or set BASE_URL, if a proxy leads here.")  # fmt: skip
     elif not asked.hook_has_secret:
-        yield Finding(**found, state=BAD, says="It has no secret, so every delivery is refused.",  # type: ignore[arg-type]
+        yield Finding(**found, state=BAD, says="It has no secret, so every delivery is refused.",
                       fix=f"{where}, set the secret that is stored here.")  # fmt: skip
     else:
         said = (
             "It leads here, and has a secret. Whether it is switched on, GitHub does not say: what it "
             "sent lately shows that."
         )
-        yield Finding(**found, state=OK, says=said)  # type: ignore[arg-type]
+        yield Finding(**found, state=OK, says=said)
 
 
 def _log(asked: Asked) -> Iterator[Finding]:
-    found = {
+    found: dict[str, Any] = {
         "key": "hook_log",
         "group": WEBHOOKS,
         "title": "What GitHub sent lately",
         "at": asked.at,
     }
     if "log" in asked.errors:
-        yield Finding(**found, state=UNKNOWN, says=asked.errors["log"])  # type: ignore[arg-type]
+        yield Finding(**found, state=UNKNOWN, says=asked.errors["log"])
     elif asked.log is None:
         return
     elif not asked.log:
-        yield Finding(**found, state=UNKNOWN, says="Nothing in the last three days.",  # type: ignore[arg-type]
+        yield Finding(**found, state=UNKNOWN, says="Nothing in the last three days.",
                       fix="Push something to a mirrored repository, and ask again.")  # fmt: skip
     else:
         failed = [each for each in asked.log if not 200 <= each.code < 300]
@@ -124,10 +129,10 @@ def _log(asked: Asked) -> Iterator[Finding]:
             f"{words.exact(newest.at)}."
         )
         if not failed:
-            yield Finding(**found, state=OK, says=said)  # type: ignore[arg-type]
+            yield Finding(**found, state=OK, says=said)
         else:
             works = 200 <= newest.code < 300
-            yield Finding(**found, state=WARNING if works else BAD,  # type: ignore[arg-type]
+            yield Finding(**found, state=WARNING if works else BAD,
                           says=f"{said} The newest got {_code(newest.code)}.",
                           fix="Nothing: what failed is redelivered or read by itself." if works
                           else _remedy(newest.code))  # fmt: skip

@@ -102,7 +102,7 @@ class Hub:
                 self._thread.start()
                 begun.wait(START_SECONDS)
             assert self._loop is not None  # noqa: S101  (the thread has set both)
-            assert self._board is not None  # noqa: S101
+            assert self._board is not None  # noqa: S101  (as above)
             return self._loop, self._board
 
     def _run(self, begun: threading.Event) -> None:

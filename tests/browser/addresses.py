@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db.models import Model
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from reconciliation.models import Discrepancy, Review
 from syncsvc import clock
@@ -57,12 +57,9 @@ class Page:
     def __str__(self) -> str:
         return self.name
 
-    def address(self) -> str | None:
-        """Where it is; None where this release has no such page."""
-        try:
-            return self._address() if callable(self._address) else self._address
-        except NoReverseMatch:
-            return None
+    def address(self) -> str:
+        """Where it is."""
+        return self._address() if callable(self._address) else self._address
 
 
 def named(view: str, query: str = "") -> Callable[[], str]:
